@@ -1,0 +1,4 @@
+"""Use cases and rules: one public function is one transaction.
+
+It knows no GraphQL and no HTTP.
+"""
