@@ -1,0 +1,308 @@
+"""The tables. A row is a fact; `media.version` and the log of its changes move together in one transaction.
+
+Ids are UUIDv7, so they sort by creation; all times are timestamptz in UTC.
+"""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+from uuid import UUID
+
+import uuid_utils
+from sqlalchemy import ARRAY, BigInteger, Column, DateTime, Enum, ForeignKey, Identity, Index, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+
+class Role(StrEnum):
+    VIEWER = "VIEWER"
+    EDITOR = "EDITOR"
+    ADMIN = "ADMIN"
+
+
+class MediaStatus(StrEnum):
+    UPLOADING = "UPLOADING"
+    PROCESSING = "PROCESSING"
+    READY = "READY"
+    FAILED = "FAILED"
+
+
+class MediaKind(StrEnum):
+    IMAGE = "IMAGE"
+    VIDEO = "VIDEO"
+    AUDIO = "AUDIO"
+    DOCUMENT = "DOCUMENT"
+    OTHER = "OTHER"
+
+
+class Visibility(StrEnum):
+    PRIVATE = "PRIVATE"
+    PUBLIC = "PUBLIC"
+
+
+class UploadStatus(StrEnum):
+    PENDING = "PENDING"
+    COMPLETED = "COMPLETED"
+    EXPIRED = "EXPIRED"
+    ABORTED = "ABORTED"
+
+
+class RenditionRole(StrEnum):
+    THUMBNAIL = "THUMBNAIL"
+    IMAGE = "IMAGE"
+
+
+class StepStatus(StrEnum):
+    PENDING = "PENDING"
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+class FailureCode(StrEnum):
+    CHECKSUM_MISMATCH = "CHECKSUM_MISMATCH"
+    SIZE_MISMATCH = "SIZE_MISMATCH"
+    UNSUPPORTED_FORMAT = "UNSUPPORTED_FORMAT"
+    CORRUPT_INPUT = "CORRUPT_INPUT"
+    LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
+    UPLOAD_EXPIRED = "UPLOAD_EXPIRED"
+    TIMED_OUT = "TIMED_OUT"
+    WORKER_LOST = "WORKER_LOST"
+    CANCELLED = "CANCELLED"
+    INTERNAL = "INTERNAL"
+
+
+class MediaEventType(StrEnum):
+    """The types that stand in the log; the others of the contract exist only on the wire."""
+
+    CREATED = "CREATED"
+    STATUS_CHANGED = "STATUS_CHANGED"
+    UPDATED = "UPDATED"
+    DELETED = "DELETED"
+
+
+def new_id() -> UUID:
+    return UUID(int=uuid_utils.uuid7().int)
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _text_enum(enum: type[StrEnum]) -> Any:
+    """Text with a CHECK: a new value is a migration of one constraint, without ALTER TYPE."""
+    return Enum(enum, native_enum=False, length=32, create_constraint=False, name=enum.__name__.lower())
+
+
+_TIMESTAMP = DateTime(timezone=True)
+
+
+class User(SQLModel, table=True):
+    __tablename__: ClassVar[Any] = "users"
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    username: str = Field(sa_type=Text, unique=True)
+    role: Role = Field(sa_type=_text_enum(Role))
+    created_at: datetime = Field(default_factory=utc_now, sa_type=_TIMESTAMP)
+
+
+class Blob(SQLModel, table=True):
+    """Stored bytes under one key. `sha256` is ours, never a claim: null until `verified_at`."""
+
+    __tablename__: ClassVar[Any] = "blobs"
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    owner_id: UUID = Field(foreign_key="users.id", index=True)
+    key: str = Field(sa_type=Text, unique=True)
+    size: int = Field(sa_type=BigInteger)
+    sha256: str | None = Field(default=None, sa_type=Text)
+    etag: str | None = Field(default=None, sa_type=Text)
+    verified_at: datetime | None = Field(default=None, sa_type=_TIMESTAMP)
+    created_at: datetime = Field(default_factory=utc_now, sa_type=_TIMESTAMP)
+
+
+class Media(SQLModel, table=True):
+    """`mime_type`, `size` and, until `sha256_verified`, `sha256` are what the client claimed."""
+
+    __tablename__: ClassVar[Any] = "media"
+    __table_args__ = (
+        Index("media_owner_created", "owner_id", "created_at", "id"),
+        Index("media_owner_status_created", "owner_id", "status", "created_at", "id"),
+        Index("media_owner_kind_created", "owner_id", "kind", "created_at", "id"),
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    owner_id: UUID = Field(foreign_key="users.id")
+    blob_id: UUID = Field(sa_column=Column(ForeignKey("blobs.id", ondelete="RESTRICT"), nullable=False, index=True))
+    version: int = 1
+    kind: MediaKind = Field(sa_type=_text_enum(MediaKind))
+    status: MediaStatus = Field(sa_type=_text_enum(MediaStatus))
+    visibility: Visibility = Field(default=Visibility.PRIVATE, sa_type=_text_enum(Visibility))
+    filename: str = Field(sa_type=Text)
+    mime_type: str = Field(sa_type=Text)
+    detected_mime_type: str | None = Field(default=None, sa_type=Text)
+    size: int = Field(sa_type=BigInteger)
+    sha256: str | None = Field(default=None, sa_type=Text)
+    sha256_verified: bool = False
+    title: str | None = Field(default=None, sa_type=Text)
+    description: str | None = Field(default=None, sa_type=Text)
+    # "metadata" is SQLModel's own attribute.
+    client_metadata: dict[str, Any] = Field(
+        default_factory=dict, sa_column=Column("metadata", JSONB, nullable=False, server_default=text("'{}'"))
+    )
+    #: The facts of the inspected picture, the fields of `ImageDetails`; null until inspected.
+    details: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
+    failure_code: FailureCode | None = Field(default=None, sa_type=_text_enum(FailureCode))
+    failure_message: str | None = Field(default=None, sa_type=Text)
+    failure_step: str | None = Field(default=None, sa_type=Text)
+    created_at: datetime = Field(default_factory=utc_now, sa_type=_TIMESTAMP)
+    updated_at: datetime = Field(default_factory=utc_now, sa_type=_TIMESTAMP)
+    ready_at: datetime | None = Field(default=None, sa_type=_TIMESTAMP)
+
+
+class Upload(SQLModel, table=True):
+    """`md5` is the client's optional second check; `sha256` and the size stand on the media."""
+
+    __tablename__: ClassVar[Any] = "uploads"
+    __table_args__ = (
+        Index("uploads_pending_expiry", "expires_at", postgresql_where=text("status = 'PENDING'")),
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    media_id: UUID = Field(
+        sa_column=Column(ForeignKey("media.id", ondelete="CASCADE"), nullable=False, unique=True)
+    )
+    key: str = Field(sa_type=Text)
+    md5: str | None = Field(default=None, sa_type=Text)
+    status: UploadStatus = Field(sa_type=_text_enum(UploadStatus))
+    expires_at: datetime = Field(sa_type=_TIMESTAMP)
+    created_at: datetime = Field(default_factory=utc_now, sa_type=_TIMESTAMP)
+
+
+class Tag(SQLModel, table=True):
+    __tablename__: ClassVar[Any] = "tags"
+    __table_args__ = (Index("tags_owner_slug", "owner_id", "slug", unique=True),)
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    owner_id: UUID = Field(foreign_key="users.id")
+    name: str = Field(sa_type=Text)
+    slug: str = Field(sa_type=Text)
+    created_at: datetime = Field(default_factory=utc_now, sa_type=_TIMESTAMP)
+
+
+class MediaTag(SQLModel, table=True):
+    __tablename__: ClassVar[Any] = "media_tags"
+    __table_args__ = (Index("media_tags_tag", "tag_id", "media_id"),)
+
+    media_id: UUID = Field(
+        sa_column=Column(ForeignKey("media.id", ondelete="CASCADE"), primary_key=True, nullable=False)
+    )
+    tag_id: UUID = Field(
+        sa_column=Column(ForeignKey("tags.id", ondelete="CASCADE"), primary_key=True, nullable=False)
+    )
+
+
+class Rendition(SQLModel, table=True):
+    """A file made from a blob; the same for every media that shows the blob."""
+
+    __tablename__: ClassVar[Any] = "renditions"
+    __table_args__ = (Index("renditions_blob_recipe_name", "blob_id", "recipe", "name", unique=True),)
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    blob_id: UUID = Field(sa_column=Column(ForeignKey("blobs.id", ondelete="CASCADE"), nullable=False))
+    recipe: str = Field(sa_type=Text)
+    name: str = Field(sa_type=Text)
+    role: RenditionRole = Field(sa_type=_text_enum(RenditionRole))
+    mime_type: str = Field(sa_type=Text)
+    width: int
+    height: int
+    size: int = Field(sa_type=BigInteger)
+    key: str = Field(sa_type=Text)
+    created_at: datetime = Field(default_factory=utc_now, sa_type=_TIMESTAMP)
+
+
+class ProcessingStep(SQLModel, table=True):
+    """One node of a media's processing DAG. `attempt` is the fence: only its holder may finish the step."""
+
+    __tablename__: ClassVar[Any] = "processing_steps"
+    __table_args__ = (
+        Index("processing_steps_media_name", "media_id", "name", unique=True),
+        Index(
+            "processing_steps_unfinished",
+            "updated_at",
+            postgresql_where=text("status IN ('QUEUED', 'RUNNING')"),
+        ),
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    media_id: UUID = Field(sa_column=Column(ForeignKey("media.id", ondelete="CASCADE"), nullable=False))
+    recipe: str = Field(sa_type=Text)
+    name: str = Field(sa_type=Text)
+    depends_on: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    status: StepStatus = Field(sa_type=_text_enum(StepStatus))
+    attempt: int = 0
+    failure_code: FailureCode | None = Field(default=None, sa_type=_text_enum(FailureCode))
+    failure_message: str | None = Field(default=None, sa_type=Text)
+    started_at: datetime | None = Field(default=None, sa_type=_TIMESTAMP)
+    finished_at: datetime | None = Field(default=None, sa_type=_TIMESTAMP)
+    updated_at: datetime = Field(default_factory=utc_now, sa_type=_TIMESTAMP)
+
+
+class MediaEvent(SQLModel, table=True):
+    """One line of the log: what was true of the media before and after one change.
+
+    No foreign keys: the line outlives the media, so that DELETED can be told to those who could see it.
+    `position` is null until the line is numbered, after its commit (docs/decisions/0002).
+    """
+
+    __tablename__: ClassVar[Any] = "media_events"
+    __table_args__ = (
+        Index("media_events_position", "position", unique=True),
+        Index("media_events_unnumbered", "version", "id", postgresql_where=text("position IS NULL")),
+        Index("media_events_media_version", "media_id", "version", unique=True),
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
+    media_id: UUID
+    owner_id: UUID
+    version: int
+    type: MediaEventType = Field(sa_type=_text_enum(MediaEventType))
+    status: MediaStatus = Field(sa_type=_text_enum(MediaStatus))
+    previous_status: MediaStatus | None = Field(default=None, sa_type=_text_enum(MediaStatus))
+    kind: MediaKind = Field(sa_type=_text_enum(MediaKind))
+    previous_kind: MediaKind | None = Field(default=None, sa_type=_text_enum(MediaKind))
+    visibility: Visibility = Field(sa_type=_text_enum(Visibility))
+    previous_visibility: Visibility | None = Field(default=None, sa_type=_text_enum(Visibility))
+    #: Tag slugs, sorted, after and before.
+    tags: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    previous_tags: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text)))
+    at: datetime = Field(default_factory=utc_now, sa_type=_TIMESTAMP)
+    position: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class EventLog(SQLModel, table=True):
+    """The one row that numbers the log.
+
+    `epoch` names this log: a restored dump draws a new one. `position` is the last number given;
+    lines up to `pruned_through` are no longer kept.
+    """
+
+    __tablename__: ClassVar[Any] = "event_log"
+
+    id: int = Field(default=1, primary_key=True, sa_column_kwargs={"autoincrement": False})
+    epoch: UUID = Field(default_factory=new_id)
+    position: int = Field(default=0, sa_type=BigInteger)
+    pruned_through: int = Field(default=0, sa_type=BigInteger)
+
+
+class DeletionOutbox(SQLModel, table=True):
+    """Blobs whose last media is gone; the collector removes their objects once `not_before` has passed."""
+
+    __tablename__: ClassVar[Any] = "deletion_outbox"
+
+    blob_id: UUID = Field(
+        sa_column=Column(ForeignKey("blobs.id", ondelete="CASCADE"), primary_key=True, nullable=False)
+    )
+    not_before: datetime = Field(sa_type=_TIMESTAMP, index=True)
