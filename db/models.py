@@ -92,8 +92,8 @@ def utc_now() -> datetime:
 
 
 def _text_enum(enum: type[StrEnum]) -> Any:
-    """Text with a CHECK: a new value is a migration of one constraint, without ALTER TYPE."""
-    return Enum(enum, native_enum=False, length=32, create_constraint=False, name=enum.__name__.lower())
+    """Stored as text: a new value needs no ALTER TYPE. Reading a value that the enum lacks raises."""
+    return Enum(enum, native_enum=False, length=32, create_constraint=False)
 
 
 _TIMESTAMP = DateTime(timezone=True)
@@ -135,7 +135,9 @@ class Media(SQLModel, table=True):
 
     id: UUID = Field(default_factory=new_id, primary_key=True)
     owner_id: UUID = Field(foreign_key="users.id")
-    blob_id: UUID = Field(sa_column=Column(ForeignKey("blobs.id", ondelete="RESTRICT"), nullable=False, index=True))
+    blob_id: UUID = Field(
+        sa_column=Column(ForeignKey("blobs.id", ondelete="RESTRICT"), nullable=False, index=True)
+    )
     version: int = 1
     kind: MediaKind = Field(sa_type=_text_enum(MediaKind))
     status: MediaStatus = Field(sa_type=_text_enum(MediaStatus))
@@ -224,7 +226,11 @@ class Rendition(SQLModel, table=True):
 
 
 class ProcessingStep(SQLModel, table=True):
-    """One node of a media's processing DAG. `attempt` is the fence: only its holder may finish the step."""
+    """One node of a media's processing DAG. `attempt` is the fence: only its holder may finish the step.
+
+    `job_id` is the queue's job that runs it: a job delivered again may take the step over, another may not.
+    `handed_back` counts the attempts that a stopping worker gave back; they don't count as failed ones.
+    """
 
     __tablename__: ClassVar[Any] = "processing_steps"
     __table_args__ = (
@@ -243,6 +249,8 @@ class ProcessingStep(SQLModel, table=True):
     depends_on: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
     status: StepStatus = Field(sa_type=_text_enum(StepStatus))
     attempt: int = 0
+    handed_back: int = 0
+    job_id: int | None = Field(default=None, sa_type=BigInteger)
     failure_code: FailureCode | None = Field(default=None, sa_type=_text_enum(FailureCode))
     failure_message: str | None = Field(default=None, sa_type=Text)
     started_at: datetime | None = Field(default=None, sa_type=_TIMESTAMP)
@@ -264,7 +272,9 @@ class MediaEvent(SQLModel, table=True):
         Index("media_events_media_version", "media_id", "version", unique=True),
     )
 
-    id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
+    id: int | None = Field(
+        default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True)
+    )
     media_id: UUID
     owner_id: UUID
     version: int

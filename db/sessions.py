@@ -1,0 +1,36 @@
+"""Engines and sessions. One service call or loader batch opens one session, which is one transaction."""
+
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+#: Together with the doorbell's and the worker's own connections a process stays below 20.
+POOL_SIZE = 8
+POOL_OVERFLOW = 6
+
+#: A statement that takes longer than this is a defect, not patience.
+STATEMENT_TIMEOUT_MS = 30_000
+
+Sessions = async_sessionmaker[AsyncSession]
+
+
+def create_engine(url: str) -> AsyncEngine:
+    """Open no connection yet. `url` names the asyncpg driver: `postgresql+asyncpg://…`."""
+    return create_async_engine(
+        url,
+        pool_size=POOL_SIZE,
+        max_overflow=POOL_OVERFLOW,
+        pool_pre_ping=True,  # a restarted PostgreSQL costs one round trip, not a failed request
+        connect_args={
+            "server_settings": {
+                "application_name": "darkroom",
+                "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+                "timezone": "UTC",
+            },
+            "timeout": 10,
+        },
+    )
+
+
+def create_sessions(engine: AsyncEngine) -> Sessions:
+    """Rows stay readable after the commit: services hand them out detached."""
+    return async_sessionmaker(engine, class_=AsyncSession, expire_on_commit=False)
