@@ -51,7 +51,10 @@ async def check_revision(engine: AsyncEngine) -> None:
 
 
 async def migrate(engine: AsyncEngine) -> None:
-    """Upgrade to the newest revision in one transaction; processes that start together wait for each other."""
+    """Upgrade to the newest revision in one transaction.
+
+    Processes that start together wait for each other. Raises WrongRevisionError where the database is ahead.
+    """
     async with engine.begin() as connection:
         await connection.execute(text("SET LOCAL statement_timeout = 0"))
         await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})

@@ -1,7 +1,8 @@
-"""The tables of Darkroom"""
+"""The tables of Darkroom."""
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0001"
 down_revision = None
