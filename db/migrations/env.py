@@ -2,7 +2,9 @@
 
 from alembic import context
 
-from db.models import SQLModel
+from sqlmodel import SQLModel
+
+import db.models  # noqa: F401  (fills the metadata)
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=SQLModel.metadata)
 with context.begin_transaction():

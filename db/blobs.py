@@ -1,0 +1,64 @@
+"""Blobs that nobody needs any more, and the outbox through which their objects are removed."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import delete, or_
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from db.models import Blob, DeletionOutbox, Media, Rendition, Upload, UploadStatus, utc_now
+
+
+async def give_to_collector(session: AsyncSession, blob_id: UUID, *, grace: timedelta) -> None:
+    """Let the collector look at the blob after `grace`; it takes what is not needed then."""
+    due = utc_now() + grace
+    statement = insert(DeletionOutbox).values(blob_id=blob_id, not_before=due)
+    await session.exec(
+        statement.on_conflict_do_update(index_elements=["blob_id"], set_={"not_before": due})
+    )
+
+
+async def lock_due_blobs(session: AsyncSession, *, limit: int) -> Sequence[Blob]:
+    """Blobs whose time in the outbox has come, locked; those that another collector holds are passed over."""
+    statement = (
+        select(Blob)
+        .join(DeletionOutbox, col(DeletionOutbox.blob_id) == col(Blob.id))
+        .where(col(DeletionOutbox.not_before) <= utc_now())
+        .order_by(col(DeletionOutbox.not_before))
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return (await session.exec(statement)).all()
+
+
+async def is_needed(session: AsyncSession, blob_id: UUID) -> bool:
+    """Whether some media shows the blob, or may still come to show it."""
+    statement = (
+        select(Media.id)
+        .outerjoin(Upload, col(Upload.media_id) == col(Media.id))
+        .where(
+            col(Media.blob_id) == blob_id,
+            or_(
+                col(Upload.id).is_(None),
+                col(Upload.status).in_([UploadStatus.PENDING, UploadStatus.COMPLETED]),
+            ),
+        )
+        .limit(1)
+    )
+    return (await session.exec(statement)).first() is not None
+
+
+async def forget_blob(session: AsyncSession, blob_id: UUID) -> None:
+    """Remove the blob's row and what hangs on it; where a failed media still names it, only its renditions."""
+    await session.exec(delete(DeletionOutbox).where(col(DeletionOutbox.blob_id) == blob_id))
+    await session.exec(delete(Rendition).where(col(Rendition.blob_id) == blob_id))
+    named = select(Media.id).where(col(Media.blob_id) == blob_id).limit(1)
+    if (await session.exec(named)).first() is None:
+        await session.exec(delete(Blob).where(col(Blob.id) == blob_id))
+
+
+async def leave_outbox(session: AsyncSession, blob_id: UUID) -> None:
+    await session.exec(delete(DeletionOutbox).where(col(DeletionOutbox.blob_id) == blob_id))

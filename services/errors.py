@@ -1,0 +1,77 @@
+"""What a user can be told and can mend.
+
+Refusal
+├── InvalidInput
+├── NotFound
+├── Conflict
+├── FileTooLarge
+├── UnsupportedType
+├── ObjectMissing
+├── SizeMismatch
+├── UploadExpired
+└── StorageUnavailable
+
+`Rejected` carries several at once, so that a form shows all of them. Everything else that is raised is
+a defect or an outage: masked towards the client, logged with a trace id.
+"""
+
+from typing import ClassVar
+
+
+class Refusal(Exception):
+    """One sentence for a person; `path` names the field of the input that it speaks of."""
+
+    code: ClassVar[str]
+
+    def __init__(self, message: str, *path: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = path
+
+
+class InvalidInput(Refusal):
+    code = "INVALID_INPUT"
+
+
+class NotFound(Refusal):
+    code = "NOT_FOUND"
+
+
+class Conflict(Refusal):
+    code = "CONFLICT"
+
+    def __init__(self, message: str, *path: str, current_version: int) -> None:
+        super().__init__(message, *path)
+        self.current_version = current_version
+
+
+class FileTooLarge(Refusal):
+    code = "FILE_TOO_LARGE"
+
+
+class UnsupportedType(Refusal):
+    code = "UNSUPPORTED_TYPE"
+
+
+class ObjectMissing(Refusal):
+    code = "OBJECT_MISSING"
+
+
+class SizeMismatch(Refusal):
+    code = "SIZE_MISMATCH"
+
+
+class UploadExpired(Refusal):
+    code = "UPLOAD_EXPIRED"
+
+
+class StorageUnavailable(Refusal):
+    code = "STORAGE_UNAVAILABLE"
+
+
+class Rejected(Exception):
+    """The input was refused for one or more reasons; nothing was changed."""
+
+    def __init__(self, refusals: list[Refusal]) -> None:
+        super().__init__("; ".join(refusal.message for refusal in refusals))
+        self.refusals = refusals

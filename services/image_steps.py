@@ -1,0 +1,122 @@
+"""The two steps of a picture: inspect proves the bytes and reads the header, renditions makes the files.
+
+A step's work touches no database; what it found is recorded in the transaction that finishes it.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from db.models import Blob, FailureCode, Media, MediaKind, Rendition, RenditionRole, utc_now
+from pipeline.facts import ImageFacts, RenditionFile
+from pipeline.images import inspect_image, render_image
+from pipeline.limits import ImageLimits
+from pipeline.recipe import RECIPE
+from services.keys import rendition_key
+from services.processing_steps import INSPECT, RENDITIONS
+from services.step_failures import ClaimMismatch
+from storage.objects import FetchedObject, ObjectStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepInput:
+    """What a step works on; `directory` is its own, private and removed afterwards."""
+
+    media: Media
+    blob: Blob
+    store: ObjectStore
+    directory: Path
+    limits: ImageLimits
+
+
+class StepOutcome(Protocol):
+    async def record(self, session: AsyncSession, blob: Blob) -> dict[str, Any]:
+        """Write what was found; the values that change on the media come back."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspected:
+    facts: ImageFacts
+    fetched: FetchedObject
+
+    async def record(self, session: AsyncSession, blob: Blob) -> dict[str, Any]:
+        blob.sha256, blob.verified_at = self.fetched.sha256, utc_now()
+        return {
+            "kind": MediaKind.IMAGE,
+            "detected_mime_type": self.facts.mime_type,
+            "sha256": self.fetched.sha256,
+            "sha256_verified": True,
+            "details": {
+                "width": self.facts.width,
+                "height": self.facts.height,
+                "animated": self.facts.animated,
+                "thumbhash": None,
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    details: dict[str, Any]
+    renditions: tuple[Rendition, ...]
+
+    async def record(self, session: AsyncSession, blob: Blob) -> dict[str, Any]:
+        session.add_all(self.renditions)
+        return {"details": self.details}
+
+
+async def inspect(step: StepInput) -> Inspected:
+    """Prove that the stored bytes are what was announced, then read what they are from their header."""
+    source, fetched = await _fetch(step, size=step.media.size, sha256=step.media.sha256)
+    facts = await inspect_image(source, step.directory, step.limits)
+    return Inspected(facts=facts, fetched=fetched)
+
+
+async def render(step: StepInput) -> Rendered:
+    """Make the renditions and store them under keys that a second attempt would write again alike."""
+    source, _ = await _fetch(step, size=step.media.size, sha256=step.blob.sha256)
+    made = await render_image(source, step.directory, step.limits)
+    renditions = tuple([await _store(step, file) for file in made.files])
+    return Rendered(
+        details={**(step.media.details or {}), "thumbhash": made.thumbhash}, renditions=renditions
+    )
+
+
+#: The work of each step of `IMAGE_DAG`.
+WORK: dict[str, Callable[[StepInput], Awaitable[StepOutcome]]] = {INSPECT: inspect, RENDITIONS: render}
+
+
+async def _fetch(step: StepInput, *, size: int, sha256: str | None) -> tuple[Path, FetchedObject]:
+    path = step.directory / "original"
+    fetched = await step.store.fetch(step.blob.key, path)
+    if fetched.byte_size != size:
+        raise ClaimMismatch(
+            FailureCode.SIZE_MISMATCH,
+            f"The stored file has {fetched.byte_size:,} bytes, and {size:,} were announced.",
+        )
+    if sha256 is not None and fetched.sha256 != sha256:
+        raise ClaimMismatch(
+            FailureCode.CHECKSUM_MISMATCH,
+            f"The stored file has the SHA-256 {fetched.sha256}, and {sha256} was announced.",
+        )
+    return path, fetched
+
+
+async def _store(step: StepInput, file: RenditionFile) -> Rendition:
+    key = rendition_key(step.blob.key, RECIPE, file.path.name)
+    stored = await step.store.put_file(key, file.path, content_type=file.mime_type)
+    return Rendition(
+        blob_id=step.blob.id,
+        recipe=RECIPE,
+        name=file.name,
+        role=RenditionRole(file.role),
+        mime_type=file.mime_type,
+        width=file.width,
+        height=file.height,
+        size=stored.byte_size,
+        key=key,
+    )

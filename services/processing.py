@@ -1,0 +1,192 @@
+"""Running one processing step: claim it, work on a private copy of the bytes, finish it under the fence.
+
+A job may be delivered twice and a worker may be lost at any point. Whoever claims raises `attempt`;
+only the holder of the newest attempt may finish, so a late worker's result is dropped.
+"""
+
+import asyncio
+import tempfile
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from db.media import change_media, lock_media
+from db.models import (
+    Blob,
+    FailureCode,
+    Media,
+    MediaEventType,
+    MediaStatus,
+    ProcessingStep,
+    StepStatus,
+    utc_now,
+)
+from db.sessions import Sessions
+from db.steps import claim_step, lock_held_step, stranded_steps
+from pipeline.limits import ImageLimits
+from pubsub.doorbell import Doorbell
+from services.image_steps import WORK, StepInput, StepOutcome
+from services.processing_steps import queue_step, succeed_step
+from services.step_failures import StepFailure, failure_of
+from storage.objects import ObjectStore
+
+log = structlog.get_logger()
+
+#: Attempts whose work failed or whose worker was lost; those handed back by a stopping worker don't count.
+MAX_ATTEMPTS = 3
+
+#: Before the second and the third attempt.
+RETRY_DELAYS = (timedelta(seconds=1), timedelta(seconds=10))
+
+#: How long a step may look abandoned before it is queued anew; no enqueue takes that long to commit.
+STRANDED_GRACE = timedelta(seconds=30)
+
+_LOST = StepFailure(
+    code=FailureCode.WORKER_LOST,
+    message=f"The worker was lost {MAX_ATTEMPTS} times while it processed the file.",
+    try_again=False,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Claim:
+    """A step that this worker holds, as long as nobody has taken a later attempt."""
+
+    step: ProcessingStep
+    media: Media
+    blob: Blob
+
+    @property
+    def counted_attempts(self) -> int:
+        return self.step.attempt - self.step.handed_back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Processing:
+    """`work_dir` is where the private copies lie while they are worked on."""
+
+    sessions: Sessions
+    store: ObjectStore
+    doorbell: Doorbell
+    limits: ImageLimits
+    work_dir: Path
+
+    async def run_step(self, step_id: UUID, *, expected_attempt: int, job_id: int) -> None:
+        """Run one delivery of a job to its end: success, retry, failure or nothing to do.
+
+        When cancelled, the step is handed back for another worker before the cancellation goes on.
+        """
+        claim = await self._claim(step_id, expected_attempt, job_id)
+        if claim is None:
+            return
+        if claim.counted_attempts > MAX_ATTEMPTS:
+            await self._settle(claim, _LOST)
+            return
+        try:
+            outcome = await self._work(claim)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._hand_back(claim))
+            raise
+        except Exception as error:
+            failure = failure_of(error)
+            log.warning("step_failed", **_names(claim), code=failure.code, error=repr(error))
+            await self._settle(claim, failure)
+        else:
+            await self._finish(claim, outcome)
+
+    async def requeue_stranded(self, *, limit: int = 100) -> int:
+        """Queue the unfinished steps that no job will run any more; how many there were."""
+        async with self.sessions.begin() as session:
+            steps = await stranded_steps(session, before=utc_now() - STRANDED_GRACE, limit=limit)
+            for step in steps:
+                log.warning("step_stranded", step=step.name, media=str(step.media_id), attempt=step.attempt)
+                await queue_step(session, step)
+        return len(steps)
+
+    async def _claim(self, step_id: UUID, expected_attempt: int, job_id: int) -> _Claim | None:
+        async with self.sessions.begin() as session:
+            step = await claim_step(session, step_id, expected_attempt=expected_attempt, job_id=job_id)
+            if step is None:
+                return None
+            media = await session.get_one(Media, step.media_id)
+            return _Claim(step=step, media=media, blob=await session.get_one(Blob, media.blob_id))
+
+    async def _work(self, claim: _Claim) -> StepOutcome:
+        with tempfile.TemporaryDirectory(dir=self.work_dir, ignore_cleanup_errors=True) as directory:
+            return await WORK[claim.step.name](
+                StepInput(
+                    media=claim.media,
+                    blob=claim.blob,
+                    store=self.store,
+                    directory=Path(directory),
+                    limits=self.limits,
+                )
+            )
+
+    async def _finish(self, claim: _Claim, outcome: StepOutcome) -> None:
+        async with self.sessions.begin() as session:
+            held = await _lock_held(session, claim)
+            if held is None:
+                return
+            media, step = held
+            blob = await session.get_one(Blob, media.blob_id)
+            values = await outcome.record(session, blob)
+            event = MediaEventType.UPDATED
+            if await succeed_step(session, step):
+                event = MediaEventType.STATUS_CHANGED
+                values |= {"status": MediaStatus.READY, "ready_at": utc_now()}
+            await change_media(session, media, event, **values)
+        await self.doorbell.ring()
+
+    async def _settle(self, claim: _Claim, failure: StepFailure) -> None:
+        """Try again after a pause, or let the step and its media fail."""
+        async with self.sessions.begin() as session:
+            held = await _lock_held(session, claim)
+            if held is None:
+                return
+            media, step = held
+            if failure.try_again and claim.counted_attempts < MAX_ATTEMPTS:
+                await queue_step(session, step, delay=RETRY_DELAYS[claim.counted_attempts - 1])
+                return
+            step.status = StepStatus.FAILED
+            step.failure_code, step.failure_message = failure.code, failure.message
+            step.finished_at = step.updated_at = utc_now()
+            await change_media(session, media, MediaEventType.STATUS_CHANGED, **_failed(failure, step))
+        await self.doorbell.ring()
+
+    async def _hand_back(self, claim: _Claim) -> None:
+        async with self.sessions.begin() as session:
+            held = await _lock_held(session, claim)
+            if held is not None:
+                _, step = held
+                step.handed_back += 1
+                await queue_step(session, step)
+                log.info("step_handed_back", **_names(claim))
+
+
+async def _lock_held(session: AsyncSession, claim: _Claim) -> tuple[Media, ProcessingStep] | None:
+    """Media before step, as everywhere; None when the media is gone or another attempt has begun."""
+    media = (await lock_media(session, claim.media.owner_id, [claim.media.id])).get(claim.media.id)
+    step = await lock_held_step(session, claim.step.id, attempt=claim.step.attempt)
+    if media is None or step is None or media.status is not MediaStatus.PROCESSING:
+        log.info("step_overtaken", **_names(claim))
+        return None
+    return media, step
+
+
+def _failed(failure: StepFailure, step: ProcessingStep) -> dict[str, Any]:
+    return {
+        "status": MediaStatus.FAILED,
+        "failure_code": failure.code,
+        "failure_message": failure.message,
+        "failure_step": step.name,
+    }
+
+
+def _names(claim: _Claim) -> dict[str, Any]:
+    return {"step": claim.step.name, "media": str(claim.media.id), "attempt": claim.step.attempt}

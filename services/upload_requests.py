@@ -1,0 +1,100 @@
+"""What a client claims of a file it wants to send, and the check of every field of it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from services import validation
+from services.errors import FileTooLarge, InvalidInput, Refusal, Rejected, UnsupportedType
+from services.formats import ACCEPTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadRequest:
+    """Claims, as they came. `size` in bytes, digests in hex, tags by name."""
+
+    filename: str
+    mime_type: str
+    size: int
+    sha256: str | None = None
+    md5: str | None = None
+    title: str | None = None
+    description: str | None = None
+    tags: Sequence[str] = ()
+    metadata: object = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CleanUploadRequest:
+    """Claims in the form in which they are kept; `tags` are names by slug."""
+
+    filename: str
+    mime_type: str
+    size: int
+    sha256: str | None
+    md5: str | None
+    title: str | None
+    description: str | None
+    tags: dict[str, str]
+    metadata: dict[str, Any]
+
+
+def clean_request(request: UploadRequest, *, max_bytes: int) -> CleanUploadRequest:
+    """Raises Rejected with every field that is wrong, so that a form can show them all."""
+    refusals: list[Refusal] = []
+    with _collecting(refusals):
+        filename = validation.clean_filename(request.filename)
+    with _collecting(refusals):
+        mime_type = _clean_accepted_type(request.mime_type)
+    with _collecting(refusals):
+        _check_size(request.size, max_bytes)
+    with _collecting(refusals):
+        sha256 = validation.clean_digest(request.sha256, "sha256", hex_characters=64)
+    with _collecting(refusals):
+        md5 = validation.clean_digest(request.md5, "md5", hex_characters=32)
+    with _collecting(refusals):
+        title = validation.clean_title(request.title)
+    with _collecting(refusals):
+        description = validation.clean_description(request.description)
+    with _collecting(refusals):
+        tags = validation.clean_tags(request.tags)
+    with _collecting(refusals):
+        metadata = validation.clean_metadata(request.metadata)
+    if refusals:
+        raise Rejected(refusals)
+    return CleanUploadRequest(
+        filename=filename,
+        mime_type=mime_type,
+        size=request.size,
+        sha256=sha256,
+        md5=md5,
+        title=title,
+        description=description,
+        tags=tags,
+        metadata=metadata,
+    )
+
+
+@contextmanager
+def _collecting(refusals: list[Refusal]) -> Iterator[None]:
+    try:
+        yield
+    except Refusal as refusal:
+        refusals.append(refusal)
+
+
+def _clean_accepted_type(value: str) -> str:
+    mime_type = validation.clean_mime_type(value)
+    if mime_type not in ACCEPTED:
+        raise UnsupportedType(
+            f"mimeType {mime_type} is not accepted: send one of {', '.join(sorted(ACCEPTED))}.", "mimeType"
+        )
+    return mime_type
+
+
+def _check_size(size: int, max_bytes: int) -> None:
+    if size < 1:
+        raise InvalidInput(f"size must be at least 1 byte, not {size:,}.", "size")
+    if size > max_bytes:
+        raise FileTooLarge(f"size must be at most {max_bytes:,} bytes, not {size:,}.", "size")
