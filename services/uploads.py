@@ -96,7 +96,9 @@ class Uploads:
             # All tags first and in one order: two calls at once can't wait for each other.
             tags = await ensure_tags(session, owner.id, names)
             answers = [
-                request if isinstance(request, Rejected) else await self._create(session, owner, request, tags)
+                request
+                if isinstance(request, Rejected)
+                else await self._create(session, owner, request, tags)
                 for request in checked
             ]
         await self.doorbell.ring()
@@ -172,7 +174,8 @@ class Uploads:
             _refuse_ended(media, upload)
             if stored is None:
                 raise ObjectMissing(
-                    "Nothing is stored for this upload yet: send the bytes to upload.target first.", "uploadId"
+                    "Nothing is stored for this upload yet: send the bytes to upload.target first.",
+                    "uploadId",
                 )
             await self._complete(session, media, upload, stored)
         await self.doorbell.ring()
@@ -196,7 +199,12 @@ class Uploads:
                 )
             if upload.status is UploadStatus.PENDING:
                 await self._end(
-                    session, media, upload, UploadStatus.ABORTED, FailureCode.CANCELLED, "The upload was aborted."
+                    session,
+                    media,
+                    upload,
+                    UploadStatus.ABORTED,
+                    FailureCode.CANCELLED,
+                    "The upload was aborted.",
                 )
         await self.doorbell.ring()
         return upload
