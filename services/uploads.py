@@ -183,7 +183,7 @@ class Uploads:
             raise SizeMismatch(media.failure_message or "", "uploadId")
         return media
 
-    async def abort(self, owner: User, upload_id: UUID) -> Upload:
+    async def abort(self, owner: User, upload_id: UUID) -> tuple[Media, Upload]:
         """End the upload: the media is FAILED/CANCELLED and what was stored is removed. Repeatable.
 
         Raises Conflict once it is finalized, NotFound.
@@ -207,7 +207,7 @@ class Uploads:
                     "The upload was aborted.",
                 )
         await self.doorbell.ring()
-        return upload
+        return media, upload
 
     async def expire(self, *, limit: int = 100) -> int:
         """Fail uploads whose time is over; how many there were. Any number of workers may do so at once."""
