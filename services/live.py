@@ -1,0 +1,288 @@
+"""The two streams: one media until it is done, and a library that goes on.
+
+Both attach first and read second: a position of the log is taken, then the rows, and the log is followed
+from that position, so that nothing falls between.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, or_
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from db.events import LoggedEvent, LogPosition, LogState
+from db.media import media_by_ids
+from db.models import Media, MediaEvent, MediaEventType, MediaKind, MediaStatus, utc_now
+from db.reads import read_snapshot
+from db.sessions import Sessions
+from services.cursors import LiveCursors
+from services.errors import NotFound
+from services.feed import EventFeed, LogTruncatedError
+
+_TERMINAL = (MediaStatus.READY, MediaStatus.FAILED)
+
+#: What `follow_media` tells: a change of title is no transition.
+_TRANSITIONS = (MediaEventType.CREATED, MediaEventType.STATUS_CHANGED, MediaEventType.DELETED)
+
+
+class LiveUpdateType(StrEnum):
+    """What a stream sends: the logged types, and three that concern only the stream."""
+
+    SNAPSHOT = "SNAPSHOT"
+    CREATED = "CREATED"
+    STATUS_CHANGED = "STATUS_CHANGED"
+    UPDATED = "UPDATED"
+    DELETED = "DELETED"
+    RESYNC = "RESYNC"
+    CURSOR = "CURSOR"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveUpdate:
+    """`media_id`, `version` and `status` are None only for RESYNC and CURSOR.
+
+    `media` is the row as it is now, which may be later than `version`; None when it is gone.
+    `matches` is False when the media has just left the filter.
+    """
+
+    type: LiveUpdateType
+    cursor: str
+    occurred_at: datetime
+    media_id: UUID | None = None
+    version: int | None = None
+    status: MediaStatus | None = None
+    previous_status: MediaStatus | None = None
+    matches: bool = True
+    media: Media | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilter:
+    """None asks nothing; an empty set is one that nothing is in. Tags are slugs."""
+
+    media_ids: frozenset[UUID] | None = None
+    kinds: frozenset[MediaKind] | None = None
+    statuses: frozenset[MediaStatus] | None = None
+    tags_all: frozenset[str] = field(default_factory=frozenset)
+    tags_any: frozenset[str] | None = None
+    tags_none: frozenset[str] = field(default_factory=frozenset)
+
+    def matches_after(self, event: LoggedEvent) -> bool:
+        if event.type is MediaEventType.DELETED:
+            return False
+        return self._holds(event.media_id, event.kind, event.status, event.tags)
+
+    def matches_before(self, event: LoggedEvent) -> bool:
+        if event.type is MediaEventType.CREATED:
+            return False
+        return self._holds(
+            event.media_id,
+            event.previous_kind or event.kind,
+            event.previous_status or event.status,
+            event.tags if event.previous_tags is None else event.previous_tags,
+        )
+
+    def _holds(self, media_id: UUID, kind: MediaKind, status: MediaStatus, tags: Sequence[str]) -> bool:
+        return (
+            (self.media_ids is None or media_id in self.media_ids)
+            and (self.kinds is None or kind in self.kinds)
+            and (self.statuses is None or status in self.statuses)
+            and self.tags_all.issubset(tags)
+            and (self.tags_any is None or not self.tags_any.isdisjoint(tags))
+            and self.tags_none.isdisjoint(tags)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Standing:
+    """One media, read after a place in the log was taken.
+
+    `owned`: it is the viewer's, or was until it was deleted. `row`: None once it is deleted.
+    `ending_logged`: the log has a terminal transition after the place, numbered or not yet.
+    """
+
+    owned: bool
+    row: Media | None
+    ending_logged: bool
+
+    @property
+    def ended(self) -> bool:
+        return self.row is None or self.row.status in _TERMINAL
+
+
+@dataclass(frozen=True, slots=True)
+class LiveEvents:
+    sessions: Sessions
+    feed: EventFeed
+    cursors: LiveCursors
+
+    async def live_cursor(self) -> str:
+        """A cursor to follow a list from: take it before the list's rows are read."""
+        return self.cursors.encode(await self.feed.position())
+
+    async def follow_media(
+        self, owner_id: UUID, media_id: UUID, after: str | None = None
+    ) -> AsyncGenerator[LiveUpdate]:
+        """The present state, then each transition in order; ends after READY, FAILED or the deletion.
+
+        With `after` the transitions since that cursor come in place of the present state, unless they are
+        no longer there: then RESYNC and the present state. A media that ended before the cursor is told
+        once as it is. Raises NotFound and InvalidInput before anything is sent.
+        """
+        end, place = await self._start(after)
+        standing = await self._standing(owner_id, media_id, place or end.end)
+        if not standing.owned or (standing.row is None and after is None):
+            raise NotFound("There is no media with this id.", "id")
+        if after is not None and place is None:
+            yield self._resync(end)
+        seen = 0
+        while True:
+            if place is None or (standing.ended and not standing.ending_logged):
+                if standing.row is None:
+                    return
+                yield self._snapshot(standing.row, end)
+                if standing.ended:
+                    return
+                seen = standing.row.version
+            try:
+                async with aclosing(
+                    self._transitions(owner_id, media_id, place or end.end, seen)
+                ) as transitions:
+                    async for update in transitions:
+                        yield update
+                return
+            except LogTruncatedError:
+                end, place = await self.feed.state(), None
+                standing = await self._standing(owner_id, media_id, end.end)
+                yield self._resync(end)
+
+    async def follow_library(
+        self, owner_id: UUID, filter: EventFilter, after: str | None = None
+    ) -> AsyncGenerator[LiveUpdate]:
+        """Every change of the owner's media that the filter matches before or after it; does not end.
+
+        Begins with CURSOR when `after` is absent, and goes on from here with RESYNC whenever what was
+        missed is no longer there. Raises InvalidInput before anything is sent.
+        """
+        end, place = await self._start(after)
+        if after is None:
+            yield self._about_stream(LiveUpdateType.CURSOR, end)
+        elif place is None:
+            yield self._resync(end)
+        while True:
+            try:
+                async with aclosing(self.feed.follow(place or end.end, owner_id=owner_id)) as batches:
+                    async for batch in batches:
+                        for update in await self._matching(owner_id, filter, batch, end.epoch):
+                            yield update
+            except LogTruncatedError:
+                end, place = await self.feed.state(), None
+                yield self._resync(end)
+
+    async def _start(self, after: str | None) -> tuple[LogState, LogPosition | None]:
+        """The log's end, and the place that `after` names; None when there is none to go on from."""
+        state = await self.feed.state()
+        place = None if after is None else self.cursors.decode(after, epoch=state.epoch)
+        return state, place if place is not None and state.reaches(place) else None
+
+    async def _transitions(
+        self, owner_id: UUID, media_id: UUID, place: LogPosition, seen: int
+    ) -> AsyncGenerator[LiveUpdate]:
+        """Transitions after `place` with a version above `seen`, up to and including the terminal one."""
+        following = self.feed.follow(place, owner_id=owner_id, media_id=media_id)
+        async with aclosing(following) as batches:
+            async for batch in batches:
+                news = [e for e in batch if e.type in _TRANSITIONS and e.version > seen]
+                rows = await self._rows(owner_id, news)
+                for event in news:
+                    yield self._update(event, place.epoch, rows, event.type is not MediaEventType.DELETED)
+                    if event.type is MediaEventType.DELETED or event.status in _TERMINAL:
+                        return
+
+    async def _matching(
+        self, owner_id: UUID, filter: EventFilter, batch: Sequence[LoggedEvent], epoch: UUID
+    ) -> list[LiveUpdate]:
+        news = [e for e in batch if filter.matches_before(e) or filter.matches_after(e)]
+        rows = await self._rows(owner_id, news)
+        return [self._update(event, epoch, rows, filter.matches_after(event)) for event in news]
+
+    async def _rows(self, owner_id: UUID, events: Sequence[LoggedEvent]) -> dict[UUID, Media]:
+        """The media of these events as they are now, in one statement."""
+        if not events:
+            return {}
+
+        async def read(session: AsyncSession) -> dict[UUID, Media]:
+            rows = await media_by_ids(session, owner_id, {event.media_id for event in events})
+            return {media.id: media for media in rows}
+
+        return await read_snapshot(self.sessions, read)
+
+    async def _standing(self, owner_id: UUID, media_id: UUID, place: LogPosition) -> _Standing:
+        async def read(session: AsyncSession) -> _Standing:
+            row = next(iter(await media_by_ids(session, owner_id, [media_id])), None)
+            owned = row is not None or await _logged(session, owner_id, media_id, _DELETION)
+            ending_logged = owned and await _logged(
+                session,
+                owner_id,
+                media_id,
+                _ENDING,
+                or_(col(MediaEvent.position).is_(None), col(MediaEvent.position) > place.position),
+            )
+            return _Standing(owned=owned, row=row, ending_logged=ending_logged)
+
+        return await read_snapshot(self.sessions, read)
+
+    def _update(self, event: LoggedEvent, epoch: UUID, rows: dict[UUID, Media], matches: bool) -> LiveUpdate:
+        return LiveUpdate(
+            type=LiveUpdateType(event.type),
+            cursor=self.cursors.encode(LogPosition(epoch=epoch, position=event.position)),
+            occurred_at=event.at,
+            media_id=event.media_id,
+            version=event.version,
+            status=event.status,
+            previous_status=event.previous_status,
+            matches=matches,
+            media=rows.get(event.media_id),
+        )
+
+    def _snapshot(self, row: Media, end: LogState) -> LiveUpdate:
+        return LiveUpdate(
+            type=LiveUpdateType.SNAPSHOT,
+            cursor=self.cursors.encode(end.end),
+            occurred_at=row.updated_at,
+            media_id=row.id,
+            version=row.version,
+            status=row.status,
+            media=row,
+        )
+
+    def _resync(self, end: LogState) -> LiveUpdate:
+        return self._about_stream(LiveUpdateType.RESYNC, end)
+
+    def _about_stream(self, type: LiveUpdateType, end: LogState) -> LiveUpdate:
+        return LiveUpdate(type=type, cursor=self.cursors.encode(end.end), occurred_at=utc_now())
+
+
+_DELETION = col(MediaEvent.type) == MediaEventType.DELETED
+_ENDING = or_(
+    _DELETION,
+    and_(
+        col(MediaEvent.type).in_([MediaEventType.CREATED, MediaEventType.STATUS_CHANGED]),
+        col(MediaEvent.status).in_(_TERMINAL),
+    ),
+)
+
+
+async def _logged(
+    session: AsyncSession, owner_id: UUID, media_id: UUID, *conditions: ColumnElement[bool]
+) -> bool:
+    """Whether the log has such a line of this owner's media, numbered or not."""
+    statement = select(MediaEvent.id).where(
+        col(MediaEvent.media_id) == media_id, col(MediaEvent.owner_id) == owner_id, *conditions
+    )
+    return (await session.exec(statement.limit(1))).first() is not None
