@@ -55,7 +55,7 @@ class Runtime:
 
 @asynccontextmanager
 async def open_database(settings: Settings) -> AsyncIterator[str]:
-    """The database's URL, for as long as the block lasts; the private server runs meanwhile if there is one."""
+    """The database's URL; the private server, if there is one, runs for as long as the block lasts."""
     if settings.database_url is not None:
         yield settings.database_url.get_secret_value()
     else:
@@ -89,9 +89,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
         doorbell = Doorbell(broadcast)
         work_dir = stack.enter_context(own_workspace(settings.data_dir / "work"))
         secret = _secret(settings)
-        store = DiskStore(
-            settings.data_dir / "objects", base_url=f"{settings.origin}/objects", secret=secret
-        )
+        store = DiskStore(settings.data_dir / "objects", base_url=f"{settings.origin}/objects", secret=secret)
         feed = EventFeed(sessions, doorbell)
         yield Runtime(
             settings=settings,
@@ -145,7 +143,5 @@ def _services(
         delivery=Delivery(store=store, address_lifetime=READ_ADDRESS_LIFETIME),
         live=LiveEvents(sessions, feed, live_cursors),
         processing=processing,
-        housekeeping=Housekeeping(
-            sessions=sessions, store=store, uploads=uploads, processing=processing
-        ),
+        housekeeping=Housekeeping(sessions=sessions, store=store, uploads=uploads, processing=processing),
     )

@@ -83,7 +83,7 @@ def _config(runtime: Runtime) -> uvicorn.Config:
 
 
 async def _announce_and_wait(server: uvicorn.Server, settings: Settings, stop: asyncio.Event) -> None:
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110 - uvicorn tells by this flag only
         await asyncio.sleep(0.02)
     log.info("serving", origin=settings.origin)
     sys.stderr.write(_banner(settings))

@@ -69,7 +69,9 @@ class Settings(BaseSettings):
         100_000_000, ge=1, description="The largest picture decoded: width × height × frames."
     )
     worker_slots: int | None = Field(
-        None, ge=2, description="Processing steps that one worker runs at once. Default: one a core, at least 2."
+        None,
+        ge=2,
+        description="Processing steps that one worker runs at once. Default: one a core, at least 2.",
     )
     log_level: str = Field(
         "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR."

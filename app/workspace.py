@@ -1,4 +1,4 @@
-"""Where private copies lie while they are worked on: one directory a process, swept when its process is gone."""
+"""Where private copies lie while they are worked on: one directory a process, swept when that is gone."""
 
 import fcntl
 import shutil

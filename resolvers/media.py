@@ -38,9 +38,7 @@ async def media_items(
     nodes = [Media.of(row) for row in page.media]
     return MediaConnection(
         count=lambda: library.count(chosen),
-        edges=[
-            MediaEdge(cursor=cursor, node=node) for cursor, node in zip(page.cursors, nodes, strict=True)
-        ],
+        edges=[MediaEdge(cursor=cursor, node=node) for cursor, node in zip(page.cursors, nodes, strict=True)],
         nodes=nodes,
         page_info=PageInfo(
             has_next_page=page.has_next,

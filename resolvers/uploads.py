@@ -28,9 +28,7 @@ async def request_upload(
 
 async def request_uploads(
     info: Info,
-    inputs: Annotated[
-        list[RequestUploadInput], strawberry.argument(description="The files, 100 at most.")
-    ],
+    inputs: Annotated[list[RequestUploadInput], strawberry.argument(description="The files, 100 at most.")],
 ) -> list[RequestUploadPayload]:
     try:
         answers = await info.context.services.uploads.request(
@@ -81,6 +79,4 @@ def _request(input: RequestUploadInput) -> UploadRequest:
 def _payload(answer: RequestedUpload | Rejected) -> RequestUploadPayload:
     if isinstance(answer, Rejected):
         return RequestUploadPayload(user_errors=user_errors(answer))
-    return RequestUploadPayload(
-        media=Media.of(answer.media), upload=Upload.of(answer.upload, answer.media)
-    )
+    return RequestUploadPayload(media=Media.of(answer.media), upload=Upload.of(answer.upload, answer.media))

@@ -12,7 +12,7 @@ First = Annotated[
 ]
 After = Annotated[
     str | None,
-    strawberry.argument(description="The cursor after which the page begins, from a page with the same filter."),
+    strawberry.argument(description="The cursor after which the page begins; the filter must be the same."),
 ]
 
 

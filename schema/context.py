@@ -44,9 +44,7 @@ class Context(Protocol):
     @property
     def media_count_of_tag(self) -> Loader[UUID, int]: ...
 
-    def upload_target(
-        self, media: models.Media, upload: models.Upload
-    ) -> "SingleUploadTarget | None": ...
+    def upload_target(self, media: models.Media, upload: models.Upload) -> "SingleUploadTarget | None": ...
 
     def original_url(
         self, media: models.Media, blob: models.Blob, disposition: "Disposition"

@@ -22,8 +22,6 @@ class MediaEvent:
     )
     status: MediaStatus | None = strawberry.field(description="The media's status then.")
     previous_status: MediaStatus | None = strawberry.field(description="The status before.")
-    matches: bool = strawberry.field(
-        description="False: the media has just left the filter, or is gone."
-    )
+    matches: bool = strawberry.field(description="False: the media has just left the filter, or is gone.")
     media: Media | None = strawberry.field(description="The media as it is now; null once deleted.")
     occurred_at: datetime = strawberry.field(description="When it happened.")

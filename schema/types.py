@@ -1,4 +1,4 @@
-"""The objects of the contract. Each is built from a table row; what needs more than the row asks the context."""
+"""The objects of the contract, each built from a table row; what needs more asks the context."""
 
 from datetime import datetime
 from typing import Annotated, Union
@@ -105,7 +105,7 @@ class ImageDetails:
     )
 
 
-# A union of one: what films, sound and documents add joins here, and clients write `... on ImageDetails` today.
+# A union of one: films, sound and documents will join it, and clients write `... on ImageDetails` today.
 MediaDetails = Annotated[
     Union[ImageDetails],  # noqa: UP007
     strawberry.union("MediaDetails", description="What is known of a media, by its kind."),

@@ -22,8 +22,8 @@ from db.models import Media, MediaEventType, User
 from db.sessions import Sessions
 from pubsub.doorbell import Doorbell
 from services import validation
-from services.errors import Conflict, InvalidInput, NotFound
 from services.cursors import LiveCursors
+from services.errors import Conflict, InvalidInput, NotFound
 from services.page_cursors import PageCursors
 
 #: Where a page of media ended: microseconds since 1970 and the id.
@@ -47,8 +47,8 @@ UNSET: Final = Unset.UNSET
 class MediaChanges:
     """Absent is unchanged, None is cleared."""
 
-    title: str | None | Unset = UNSET
-    description: str | None | Unset = UNSET
+    title: str | Unset | None = UNSET
+    description: str | Unset | None = UNSET
     metadata: object | Unset = UNSET
 
 
@@ -96,7 +96,7 @@ class Library:
             cursors=[self.page_cursors.encode(scope, _pack(row)) for row in media],
             has_next=len(rows) > size,
             has_previous=start is not None,
-            live_cursor=self.live_cursors.encode(state.epoch, state.position),
+            live_cursor=self.live_cursors.encode(state.end),
         )
 
     async def count(self, selection: MediaSelection) -> int:

@@ -1,4 +1,4 @@
-"""Tags: made, listed, put on media and taken off again. A change of a media's tags is a change of the media."""
+"""Tags: made, listed, put on media and taken off again; a change of a media's tags is one of the media."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -75,7 +75,7 @@ class Tags:
         """Put the tags on each media, creating those that are new.
 
         One transaction for all; an answer per id in the order given, a Refusal for media that are not the
-        owner's or would carry too many. Raises InvalidInput for more than 100 media or a name that can't be one.
+        owner's or would carry too many. Raises InvalidInput for more than 100 media or an unfit name.
         """
         return await self._retag(owner, media_ids, names, create=True)
 
