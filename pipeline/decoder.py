@@ -13,7 +13,7 @@ import pyvips
 from pipeline import recipe
 from pipeline.placeholder import thumbhash
 
-# False when run, true for the type checker: the child doesn't pay 5 ms for `typing`.
+# False when run, true for the type checker: the child doesn't pay for importing `typing`.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -175,20 +175,21 @@ def field(header: "Any", name: str, default: int) -> int:
 
 def refused_input(error: pyvips.Error) -> RefusalError:
     """Reading and decoding failed: the picture is damaged unless something else is named."""
-    return RefusalError(named_kind(str(error)) or "corrupt", last_line(str(error)))
+    return refused(str(error), otherwise="corrupt")
 
 
 def refused_output(error: pyvips.Error) -> RefusalError:
     """Scaling, encoding and writing failed: no fault of a picture that was decoded."""
-    return RefusalError(named_kind(str(error)) or "trouble", last_line(str(error)))
+    return refused(str(error), otherwise="trouble")
 
 
-def named_kind(text: str) -> "str | None":
+def refused(text: str, otherwise: str) -> RefusalError:
     if OUT_OF_MEMORY.search(text):
-        return "memory"
+        return RefusalError("memory", last_line(text))
     if os.strerror(EFBIG) in text:
-        return "limit"
-    return "trouble" if any(trouble in text for trouble in TROUBLE) else None
+        return RefusalError("limit", "One of its renditions is larger than the limit for files.")
+    named = any(trouble in text for trouble in TROUBLE)
+    return RefusalError("trouble" if named else otherwise, last_line(text))
 
 
 def last_line(text: str) -> str:

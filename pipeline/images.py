@@ -20,7 +20,8 @@ async def inspect_image(source: Path, job_dir: Path, limits: ImageLimits) -> Ima
 
     `job_dir` is a private directory that exists; nothing is left in it.
     Raises UnsupportedFormatError, LimitExceededError (more pixels × pages, or pages, than `limits` allow),
-    CorruptInputError, TimedOutError, ChildCrashedError; OSError when `source` can't be read.
+    CorruptInputError, TimedOutError, ChildCrashedError; OSError when `source` can't be read or no process can
+    be started.
     """
     mime_type = _sniffed(source)
     answer = await run_child("inspect", source, mime_type, job_dir, limits)
@@ -33,11 +34,12 @@ async def render_image(source: Path, job_dir: Path, limits: ImageLimits) -> Imag
     Widths 320, 640, 1280 and 1920 below the picture's own, and min(its width, 1920) itself: nothing is ever
     enlarged. A picture so tall that its height would pass 16,383 pixels is scaled to that height; then what
     counts is the width that is left. All as WebP, the largest two as AVIF, the largest as JPEG on white.
-    Upright, sRGB, 8 bit, without any metadata; of an animation the first frame. The narrowest WebP has the role
-    THUMBNAIL, all others IMAGE. The same bytes may be rendered again into the same directory.
+    Upright, sRGB, 8 bit, without any metadata; of an animation the first frame. The narrowest WebP has the
+    role THUMBNAIL, all others IMAGE. The same bytes may be rendered again into the same directory.
 
     `job_dir` is a private directory that exists; after an error it may hold some of the files.
-    Raises what `inspect_image` raises; CorruptInputError also when only a part of the picture can be decoded.
+    Raises what `inspect_image` raises; CorruptInputError also when only a part of the picture can be decoded
+    (an animation that breaks off after its first frame is not noticed).
     """
     mime_type = _sniffed(source)
     answer = await run_child("render", source, mime_type, job_dir, limits)

@@ -10,7 +10,8 @@ class ImageLimits:
     """What a picture may ask for: the first two are read off its header, the kernel enforces the others.
 
     `address_space_bytes` counts what the process maps, not what it touches. The costliest pictures of 100 MP
-    (progressive 4:4:4 JPEG, interlaced 16-bit RGBA PNG) fit in 1,000 MiB and not in 700.
+    (progressive 4:4:4 JPEG, interlaced 16-bit RGBA PNG) fit in 1,000 MiB and not in 700; noise of
+    1920 × 16,376 needs more than 1,000, for its AVIF.
     """
 
     #: width × height × pages

@@ -7,7 +7,7 @@ the tests compare both.
 from math import cos, pi
 from operator import mul
 
-# False when run, true for the type checker: the child doesn't pay 5 ms for `typing`.
+# False when run, true for the type checker: the child doesn't pay for importing `typing`.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -115,7 +115,7 @@ def _tail(file: IO[bytes], limit: int) -> bytes:
 
 
 def _failure(exit_code: int, printed: bytes, limits: ImageLimits) -> PipelineError:
-    diagnostics = printed.decode(errors="backslashreplace").strip()
+    diagnostics = _printable(printed.decode(errors="backslashreplace")).strip()
     error: PipelineError
     if exit_code == -signal.SIGXCPU:
         error = TimedOutError(f"The work took more than {limits.cpu_seconds} seconds of processor time.")
@@ -132,6 +132,10 @@ def out_of_memory(limits: ImageLimits) -> LimitExceededError:
     return LimitExceededError(
         f"The work needs more memory than the {limits.address_space_bytes // 1024**2:,} MiB allowed."
     )
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text)
 
 
 def _ending(exit_code: int) -> str:
