@@ -32,17 +32,21 @@ SEND_TIMEOUT = timedelta(seconds=60)
 _POLICY = "sandbox; default-src 'none'"
 
 
-def object_routes(store: DiskStore, *, body_timeout: timedelta = BODY_TIMEOUT) -> list[Route]:
+def object_routes(
+    store: DiskStore, *, body_timeout: timedelta = BODY_TIMEOUT, send_timeout: timedelta = SEND_TIMEOUT
+) -> list[Route]:
     """Return the routes that serve `store`; mount them so that they answer under its base URL."""
-    return [Route("/objects/{key:path}", ObjectEndpoint(store, body_timeout=body_timeout), name="objects")]
+    endpoint = ObjectEndpoint(store, body_timeout=body_timeout, send_timeout=send_timeout)
+    return [Route("/objects/{key:path}", endpoint, name="objects")]
 
 
 class ObjectEndpoint:
     """One ASGI application for all methods, so that every refusal looks the same."""
 
-    def __init__(self, store: DiskStore, *, body_timeout: timedelta) -> None:
+    def __init__(self, store: DiskStore, *, body_timeout: timedelta, send_timeout: timedelta) -> None:
         self._store = store
         self._body_timeout = body_timeout
+        self._send_timeout = send_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = RequestBody(receive, Headers(scope=scope), timeout=self._body_timeout)
@@ -95,7 +99,7 @@ class ObjectEndpoint:
             headers = _representation_headers(grant, stored)
             headers["Cache-Control"] = f"private, max-age={seconds}, immutable"
             response = _get_response(method, grant, stored, headers, Headers(scope=scope))
-            await response(scope, receive, _timed(send))
+            await response(scope, receive, _timed(send, self._send_timeout))
 
 
 def _get_response(
@@ -192,12 +196,12 @@ class _StartedSend:
         await self._send(message)
 
 
-def _timed(send: Send) -> Send:
+def _timed(send: Send, timeout: timedelta) -> Send:
     """Give up on a client that reads nothing; its file and its task must not be held for ever."""
 
     async def timed_send(message: Message) -> None:
         try:
-            async with asyncio.timeout(SEND_TIMEOUT.total_seconds()):
+            async with asyncio.timeout(timeout.total_seconds()):
                 await send(message)
         except TimeoutError as error:
             raise ClientDisconnect from error

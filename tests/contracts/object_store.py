@@ -58,14 +58,19 @@ class RunningDiskStore(RunningStore):
 
 @asynccontextmanager
 async def running_disk_store(
-    root: Path, *, parser: HttpParser = "httptools", body_timeout: timedelta = timedelta(seconds=30)
+    root: Path,
+    *,
+    parser: HttpParser = "httptools",
+    body_timeout: timedelta = timedelta(seconds=30),
+    send_timeout: timedelta = timedelta(seconds=60),
 ) -> AsyncIterator[RunningDiskStore]:
     clock = MovableClock()
     stores: list[DiskStore] = []
 
     def make_app(address: str) -> Starlette:
         stores.append(DiskStore(root, base_url=f"{address}/objects", secret=SECRET, clock=clock))
-        return Starlette(routes=list(object_routes(stores[0], body_timeout=body_timeout)))
+        routes = object_routes(stores[0], body_timeout=body_timeout, send_timeout=send_timeout)
+        return Starlette(routes=list(routes))
 
     async with serve(make_app, parser=parser) as address, httpx.AsyncClient(trust_env=False) as http:
         yield RunningDiskStore(

@@ -5,7 +5,9 @@ import os
 import resource
 import stat
 import subprocess
+import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +20,7 @@ from hypothesis import strategies as st
 from storage.disk import STALE_AFTER, DiskStore
 from storage.disk_files import NewFile
 from storage.disk_signing import PutGrant
+from storage.disk_tree import DiskTree
 from storage.errors import (
     ChecksumMismatchError,
     InvalidKeyError,
@@ -174,16 +177,25 @@ async def test_directories_go_with_their_last_object(store: DiskStore, root: Pat
     assert directories(root) == [".incoming"]
 
 
-async def test_uploads_beside_deletions_in_one_directory_all_arrive(store: DiskStore) -> None:
-    async def upload_and_delete(name: str) -> None:
-        for number in range(30):
-            key = f"a/b/c/{name}{number}"
-            await store.receive(grant(b"x", key=key), chunks(b"x"))
-            await store.delete([key])
-        await store.receive(grant(b"x", key=f"a/b/c/{name}"), chunks(b"x"))
+def test_a_directory_that_goes_while_its_file_comes_is_made_again(root: Path) -> None:
+    tree, made = DiskTree(root), threading.Event()
 
-    await asyncio.gather(*(upload_and_delete(name) for name in "abcdefgh"))
-    assert [info.key async for info in store.list("")] == [f"a/b/c/{name}" for name in "abcdefgh"]
+    def take_empty_directories_away() -> None:
+        while not made.is_set():
+            tree.remove(["a/b/c/never"])
+
+    with ThreadPoolExecutor() as pool:
+        taking = pool.submit(take_empty_directories_away)
+        try:
+            for number in range(200):
+                path = tree.incoming / "new"
+                path.write_bytes(b"x")
+                tree.replace(path, f"a/b/c/{number}")
+                assert tree.stat(f"a/b/c/{number}") is not None
+                tree.remove([f"a/b/c/{number}"])
+        finally:
+            made.set()
+        taking.result()
 
 
 async def test_an_open_object_keeps_its_bytes(store: DiskStore, root: Path) -> None:

@@ -427,13 +427,26 @@ async def test_a_download_goes_on_when_its_object_is_replaced(
 async def test_a_download_left_in_the_middle_closes_its_file(running: RunningDiskStore) -> None:
     await upload(running, KEY, b"o" * 50_000_000)
 
-    def is_open() -> bool:
-        return any(str(running.root / KEY) in str(link) for link in open_files())
-
     async with running.http.stream("GET", sign_get(running, KEY)) as response:
         await anext(response.aiter_raw())
-        assert is_open()
-    await until(lambda: not is_open())
+        assert is_open(running)
+    await until(lambda: not is_open(running))
+
+
+async def test_a_client_that_reads_nothing_is_given_up(tmp_path: Path) -> None:
+    timeout = timedelta(seconds=0.3)
+    async with running_disk_store(tmp_path / "objects", send_timeout=timeout) as running:
+        await upload(running, KEY, b"o" * 50_000_000)
+        url = httpx.URL(sign_get(running, KEY))
+        _, writer = await asyncio.open_connection(url.host, url.port, limit=1024)
+        writer.write(f"GET {url.raw_path.decode()} HTTP/1.1\r\nHost: {url.host}\r\n\r\n".encode())
+        await until(lambda: is_open(running))
+        await until(lambda: not is_open(running))
+        writer.transport.abort()
+
+
+def is_open(running: RunningDiskStore) -> bool:
+    return running.root / KEY in open_files()
 
 
 def open_files() -> list[Path]:
