@@ -79,20 +79,22 @@ class EmbeddedPostgres:
     async def enter(self) -> None:
         """Become a user, after a server that is just being stopped has gone."""
         try:
-            self._users = FileLock(self._cluster.users_lock)
+            users = FileLock(self._cluster.users_lock)
         except OSError as error:
             raise EmbeddedPostgresError(
                 f"{self._cluster.users_lock} can't be opened: {error.strerror}. Start Darkroom as the user "
                 "the data directory belongs to, or set DARKROOM_DATA_DIR to another one."
             ) from error
         deadline = time.monotonic() + START_PATIENCE_S
-        while not self._users.try_shared():
+        while not users.try_shared():
             if time.monotonic() > deadline:
+                users.close()
                 raise EmbeddedPostgresError(
                     f"The PostgreSQL in {self._cluster.data_dir} has been stopping for "
                     f"{START_PATIENCE_S:.0f} seconds. Wait until it has ended and try again."
                 )
             await asyncio.sleep(POLL_S)
+        self._users = users
 
     async def ensure_running(self) -> str:
         """Start what is not running and wait until the database answers; return its URL.
@@ -181,7 +183,7 @@ class _SupervisorProcess:
 
     def has_ended(self) -> bool:
         """Ask without waiting; if so, the kernel forgets it. Not to be asked again after that."""
-        pid, status = os.waitpid(self._pid, os.WNOHANG)
+        pid, status = _wait_for(self._pid, os.WNOHANG)
         if pid == 0:
             return False
         self._exit_code = os.waitstatus_to_exitcode(status)
@@ -192,7 +194,7 @@ class _SupervisorProcess:
     def abandon(self) -> None:
         """Let it live on for other users; its end is noticed so that no zombie stays."""
         os.close(self._output)
-        threading.Thread(target=os.waitpid, args=(self._pid, 0), daemon=True).start()
+        threading.Thread(target=_wait_for, args=(self._pid, 0), daemon=True).start()
 
     def raise_its_sentence(self) -> None:
         """Raise what an ended supervisor has said. One that was killed has said nothing: start another."""
@@ -201,6 +203,13 @@ class _SupervisorProcess:
         if self._exit_code > 0:
             last_line = self._sentence.rpartition("\n")[2]
             raise EmbeddedPostgresError(f"The supervisor of PostgreSQL failed: {last_line}")
+
+
+def _wait_for(pid: int, options: int) -> tuple[int, int]:
+    try:
+        return os.waitpid(pid, options)
+    except ChildProcessError:  # whoever started us ignores SIGCHLD, so the kernel keeps no exit codes
+        return pid, 0
 
 
 def _spawn_supervisor(cluster: Cluster, output: int) -> int:

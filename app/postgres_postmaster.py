@@ -25,6 +25,8 @@ from app.postgres_cluster import (
 from app.postgres_locks import FileLock, is_free
 from app.postgres_socket import PORT, forget_socket_directory, provide_socket_directory
 
+# What is given here can't be changed in the server. `fsync` and `synchronous_commit` are not: they are on
+# unless somebody turns them off with ALTER SYSTEM, as the tests do for their own server.
 SETTINGS = {
     "listen_addresses": "",
     "port": str(PORT),
@@ -34,8 +36,6 @@ SETTINGS = {
     # Parallel queries need /dev/shm, of which a container has 64 MB; ours are too small to gain from them.
     "max_parallel_workers_per_gather": "0",
     "jit": "off",
-    "fsync": "on",
-    "synchronous_commit": "on",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_destination": "stderr",

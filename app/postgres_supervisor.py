@@ -61,6 +61,7 @@ class Supervisor:
         if now < self._attempt_at + 0.5 * self._attempts:
             return
         if self._attempts == START_ATTEMPTS:
+            self._postmaster.stop()  # nothing runs, but its socket's directory is there
             raise EmbeddedPostgresError(
                 f"PostgreSQL does not start: {self._postmaster.complaint()} (see {self._cluster.log})"
             )

@@ -36,6 +36,9 @@ async def postgres_server() -> AsyncIterator[str]:
     directory = make_reachable_directory()
     try:
         async with embedded_postgres(directory / "var") as url:
+            # Nothing here must survive a power cut, and a clone takes 50 ms instead of 700 on a busy disk.
+            await _execute(url, "ALTER SYSTEM SET fsync = off")
+            await _execute(url, "SELECT pg_reload_conf()")
             yield url
     finally:
         shutil.rmtree(directory)

@@ -333,13 +333,14 @@ async def test_the_callers_postgres_variables_do_not_count(
         await _require_answer(url)
 
 
-async def test_the_server_is_as_durable_and_neutral_as_promised(postgres_server: str) -> None:
-    connection = await asyncpg.connect(asyncpg_dsn(postgres_server))
-    try:
-        shown = {name: await connection.fetchval(f"SHOW {name}") for name in PROMISED}
-        lowered = await connection.fetchval("SELECT to_tsvector('simple', 'ÜBER')::text")
-    finally:
-        await connection.close()
+async def test_the_server_is_as_durable_and_neutral_as_promised(data_dir: Path) -> None:
+    async with embedded_postgres(data_dir) as url:
+        connection = await asyncpg.connect(asyncpg_dsn(url))
+        try:
+            shown = {name: await connection.fetchval(f"SHOW {name}") for name in PROMISED}
+            lowered = await connection.fetchval("SELECT to_tsvector('simple', 'ÜBER')::text")
+        finally:
+            await connection.close()
     assert shown == PROMISED
     assert lowered == "'über':1"
 
@@ -446,6 +447,12 @@ def test_a_socket_directory_needs_a_short_and_safe_parent(
         assert unfit not in _candidates(account)
     shared.chmod(0o1777)
     assert shared in _candidates(account)
+
+
+def test_a_server_that_cannot_start_leaves_no_socket_directory(data_dir: Path, start_user: StartUser) -> None:
+    (data_dir / "postgres" / "postgresql.conf").write_text("no_such_setting = 1\n")
+    start_user(data_dir).fails()
+    assert not (data_dir / "postgres.socket").exists()
 
 
 def test_a_forked_child_is_no_user(directory: Path) -> None:
