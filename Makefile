@@ -36,8 +36,9 @@ bench: setup-dev ## measure; see docs/benchmarks.md
 	@$(PY) -m bench $(ARGS)
 
 ##@ Generate
-sdl: setup ## export schema/schema.graphql
-	@$(PY) -m app sdl
+sdl: setup ## export schema/schema.graphql and .env.example
+	@$(PY) -m app sdl > schema/schema.graphql
+	@$(PY) -m app env-example > .env.example
 
 lock: ## resolve requirements*.lock anew with uv (ARGS=--upgrade for newer versions)
 	@command -v "$(UV)" >/dev/null || { echo "make lock needs uv: pip install uv, or UV=/path/to/uv" >&2; exit 1; }

@@ -36,7 +36,7 @@ def create_app(runtime: Runtime) -> ASGIApp:
                 allow_origins=runtime.settings.cors_origins,
                 allow_methods=["GET", "HEAD", "POST", "PUT"],
                 allow_headers=["content-type", "content-md5", "authorization", "range"],
-                expose_headers=["etag", "content-range"],
+                expose_headers=["etag", "content-range", "accept-ranges", "content-length"],
                 max_age=600,
             ),
         ],

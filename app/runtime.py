@@ -90,6 +90,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
         work_dir = stack.enter_context(own_workspace(settings.data_dir / "work"))
         secret = _secret(settings)
         store = DiskStore(settings.data_dir / "objects", base_url=f"{settings.origin}/objects", secret=secret)
+        await store.sweep_incoming()
         feed = EventFeed(sessions, doorbell)
         yield Runtime(
             settings=settings,

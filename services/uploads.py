@@ -57,8 +57,8 @@ class UploadLimits:
     max_bytes: int
     address_lifetime: timedelta = timedelta(minutes=5)
     upload_lifetime: timedelta = timedelta(hours=24)
-    #: Longer than any live address plus the longest PUT: only then are bytes collected.
-    collection_grace: timedelta = timedelta(hours=1)
+    #: Longer than any live address plus the longest PUT (two hours): only then are bytes collected.
+    collection_grace: timedelta = timedelta(hours=3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
