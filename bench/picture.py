@@ -85,9 +85,9 @@ def _result(ours: list[Run], theirs: list[Run], size: int) -> Result:
         title="picture: from request to READY",
         method=f"A JPEG of 4000 × 3000 pixels and {size / 1e6:.1f} MB, made of gradients, soft shapes and "
         "grain: requestUpload, PUT, subscribe, finalizeUpload, READY on the WebSocket. CPU is the service's "
-        "process and its children's. Beside it one Python process that makes the same seven files (WebP of 320, 640, "
-        f"1280 and 1920, AVIF of the largest two, JPEG of the largest) from one decode. {len(ours)} rounds, "
-        "in turn.",
+        "process and its children's. Beside it one Python process that makes the same seven files (WebP of "
+        "320, 640, 1280 and 1920, AVIF of the largest two, JPEG of the largest) from one decode. "
+        f"{len(ours)} rounds, in turn.",
         columns=("", "wall, s", "CPU, s"),
         rows=[
             ["Darkroom", spread(samples["darkroom.wall"], 2), spread(samples["darkroom.cpu"], 2)],

@@ -9,7 +9,6 @@ import sys
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -75,7 +74,7 @@ async def endpoint(dsn: str, owner_id: UUID) -> AsyncIterator[ASGIApp]:
             while more:
                 message = await receive()
                 body, more = body + message.get("body", b""), message.get("more_body", False)
-            content: Any = await page(pool, owner_id, body)
+            content = await page(pool, owner_id, body)
             headers = [
                 (b"content-type", b"application/json"),
                 (b"content-length", str(len(content)).encode()),

@@ -32,7 +32,7 @@ class Result:
         lines = [f"## {self.title}", "", self.method, ""]
         if self.rows:
             lines += [_line(self.columns), _line(["---"] * len(self.columns)), *map(_line, self.rows), ""]
-        return "\n".join([*lines, *(f"- {remark}" for remark in self.remarks)])
+        return "\n".join([*lines, *(f"- {remark}" for remark in self.remarks)]).rstrip()
 
 
 def _line(cells: Sequence[str]) -> str:

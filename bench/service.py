@@ -75,10 +75,10 @@ def _reachable_directory() -> Path:
 
 @asynccontextmanager
 async def service(home: Installation) -> AsyncIterator[Service]:
-    """`python -m app serve` with the settings that everybody has, its log written to a file."""
+    """`python -m app serve` as everybody runs it, its log written to a file."""
     port = free_port()
     environment = clean_environment() | {
-        # Also what has its default: the checkout may have an .env file.
+        # Also what has this value by default: an .env file in the checkout must not lead us elsewhere.
         "DARKROOM_HOST": "127.0.0.1",
         "DARKROOM_PORT": str(port),
         "DARKROOM_PUBLIC_URL": f"http://127.0.0.1:{port}",
