@@ -19,6 +19,7 @@ def create_engine(url: str) -> AsyncEngine:
         url,
         pool_size=POOL_SIZE,
         max_overflow=POOL_OVERFLOW,
+        hide_parameters=True,  # an exception's text goes to the log, what clients sent does not
         pool_pre_ping=True,  # a restarted PostgreSQL costs one round trip, not a failed request
         connect_args={
             "server_settings": {
