@@ -103,7 +103,7 @@ async def running_feed(url: str) -> AsyncIterator[tuple[EventFeed, Doorbell, Ses
     engine = create_engine(url)
     async with Broadcast(backend=PostgresDoorbell(url)) as broadcast:
         sessions, doorbell = create_sessions(engine), Doorbell(broadcast)
-        feed = EventFeed(sessions, doorbell)
+        feed = EventFeed(engine, doorbell)
         async with feed.running():
             yield feed, doorbell, sessions
     await engine.dispose()

@@ -38,7 +38,7 @@ def start_feed(database_url: str, sessions: Sessions) -> StartFeed:
         engine = create_engine(database_url)
         try:
             async with Broadcast(backend=PostgresDoorbell(database_url)) as broadcast:
-                feed = EventFeed(create_sessions(engine), Doorbell(broadcast, channel), window=window)
+                feed = EventFeed(engine, Doorbell(broadcast, channel), window=window)
                 async with feed.running():
                     yield feed
         finally:
