@@ -16,9 +16,7 @@ async def give_to_collector(session: AsyncSession, blob_id: UUID, *, grace: time
     """Let the collector look at the blob after `grace`; it takes what is not needed then."""
     due = utc_now() + grace
     statement = insert(DeletionOutbox).values(blob_id=blob_id, not_before=due)
-    await session.exec(
-        statement.on_conflict_do_update(index_elements=["blob_id"], set_={"not_before": due})
-    )
+    await session.exec(statement.on_conflict_do_update(index_elements=["blob_id"], set_={"not_before": due}))
 
 
 async def lock_due_blobs(session: AsyncSession, *, limit: int) -> Sequence[Blob]:
@@ -52,7 +50,7 @@ async def is_needed(session: AsyncSession, blob_id: UUID) -> bool:
 
 
 async def forget_blob(session: AsyncSession, blob_id: UUID) -> None:
-    """Remove the blob's row and what hangs on it; where a failed media still names it, only its renditions."""
+    """Remove the blob's row and what hangs on it; only its renditions where a media still names it."""
     await session.exec(delete(DeletionOutbox).where(col(DeletionOutbox.blob_id) == blob_id))
     await session.exec(delete(Rendition).where(col(Rendition.blob_id) == blob_id))
     named = select(Media.id).where(col(Media.blob_id) == blob_id).limit(1)

@@ -73,6 +73,11 @@ class FailureCode(StrEnum):
     CANCELLED = "CANCELLED"
     INTERNAL = "INTERNAL"
 
+    @property
+    def retryable(self) -> bool:
+        """Whether another attempt on the same bytes may end differently."""
+        return self in {FailureCode.TIMED_OUT, FailureCode.WORKER_LOST, FailureCode.INTERNAL}
+
 
 class MediaEventType(StrEnum):
     """The types that stand in the log; the others of the contract exist only on the wire."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
-    """Read from the header, nothing decoded: `width` and `height` in pixels as displayed (orientation applied)."""
+    """Read from the header, nothing decoded: `width` and `height` in pixels as displayed (upright)."""
 
     mime_type: str
     width: int
@@ -20,7 +20,7 @@ class ImageFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenditionFile:
-    """One file that was made; `name` is unique within its recipe."""
+    """One file that was made; `name` is unique within its recipe, `role` a value of `RenditionRole`."""
 
     name: str
     role: str
@@ -33,14 +33,26 @@ class RenditionFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRenditions:
-    """`thumbhash` is standard base64 of the ThumbHash bytes (evanw.github.io/thumbhash)."""
+    """`files` from the widest to the narrowest; `thumbhash` is standard base64 of the ThumbHash bytes
+    (evanw.github.io/thumbhash)."""
 
     files: tuple[RenditionFile, ...]
     thumbhash: str
 
 
 class PipelineError(Exception):
-    """The work on a file ended without a result."""
+    """The work on a file ended without a result.
+
+    PipelineError
+    ├── UnsupportedFormatError   the file's fault: final
+    ├── CorruptInputError        the file's fault: final
+    ├── LimitExceededError       the file's fault: final
+    ├── TimedOutError            the file's fault, or the machine is overloaded
+    └── ChildCrashedError        trying again may help
+
+    The message is a sentence for the owner of the file; what the decoder printed is in the notes (PEP 678),
+    for the log.
+    """
 
 
 class UnsupportedFormatError(PipelineError):
@@ -60,4 +72,4 @@ class TimedOutError(PipelineError):
 
 
 class ChildCrashedError(PipelineError):
-    """The working process ended without an answer; trying again may help."""
+    """The working process ended without a usable answer; trying again may help."""

@@ -11,9 +11,6 @@ from pipeline.facts import (
     UnsupportedFormatError,
 )
 
-#: Failures that a later attempt on the same bytes may not meet again.
-RETRYABLE = frozenset({FailureCode.TIMED_OUT, FailureCode.WORKER_LOST, FailureCode.INTERNAL})
-
 _OF_THE_BYTES: dict[type[Exception], FailureCode] = {
     UnsupportedFormatError: FailureCode.UNSUPPORTED_FORMAT,
     CorruptInputError: FailureCode.CORRUPT_INPUT,

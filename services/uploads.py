@@ -57,8 +57,8 @@ class UploadLimits:
     max_bytes: int
     address_lifetime: timedelta = timedelta(minutes=5)
     upload_lifetime: timedelta = timedelta(hours=24)
-    #: Longer than any live address plus the longest PUT: only then are bytes collected.
-    collection_grace: timedelta = timedelta(hours=1)
+    #: Longer than any live address plus the longest PUT (two hours): only then are bytes collected.
+    collection_grace: timedelta = timedelta(hours=3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +96,9 @@ class Uploads:
             # All tags first and in one order: two calls at once can't wait for each other.
             tags = await ensure_tags(session, owner.id, names)
             answers = [
-                request if isinstance(request, Rejected) else await self._create(session, owner, request, tags)
+                request
+                if isinstance(request, Rejected)
+                else await self._create(session, owner, request, tags)
                 for request in checked
             ]
         await self.doorbell.ring()
@@ -172,7 +174,8 @@ class Uploads:
             _refuse_ended(media, upload)
             if stored is None:
                 raise ObjectMissing(
-                    "Nothing is stored for this upload yet: send the bytes to upload.target first.", "uploadId"
+                    "Nothing is stored for this upload yet: send the bytes to upload.target first.",
+                    "uploadId",
                 )
             await self._complete(session, media, upload, stored)
         await self.doorbell.ring()
@@ -180,7 +183,7 @@ class Uploads:
             raise SizeMismatch(media.failure_message or "", "uploadId")
         return media
 
-    async def abort(self, owner: User, upload_id: UUID) -> Upload:
+    async def abort(self, owner: User, upload_id: UUID) -> tuple[Media, Upload]:
         """End the upload: the media is FAILED/CANCELLED and what was stored is removed. Repeatable.
 
         Raises Conflict once it is finalized, NotFound.
@@ -196,10 +199,15 @@ class Uploads:
                 )
             if upload.status is UploadStatus.PENDING:
                 await self._end(
-                    session, media, upload, UploadStatus.ABORTED, FailureCode.CANCELLED, "The upload was aborted."
+                    session,
+                    media,
+                    upload,
+                    UploadStatus.ABORTED,
+                    FailureCode.CANCELLED,
+                    "The upload was aborted.",
                 )
         await self.doorbell.ring()
-        return upload
+        return media, upload
 
     async def expire(self, *, limit: int = 100) -> int:
         """Fail uploads whose time is over; how many there were. Any number of workers may do so at once."""

@@ -73,7 +73,9 @@ def _clean_text(value: str | None, field: str, limit: int, *, allowed: str) -> s
 def _without_controls(value: str, field: str, *, allowed: str) -> str:
     # Cc: PostgreSQL refuses NUL, and control characters forge lines in logs and terminals.
     # Cs: a lone surrogate has no UTF-8 form.
-    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in value if character not in allowed):
+    if any(
+        unicodedata.category(character) in {"Cc", "Cs"} for character in value if character not in allowed
+    ):
         raise InvalidInput(f"{field} must not contain control characters.", field)
     return value
 

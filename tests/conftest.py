@@ -1,26 +1,32 @@
-"""Fixtures of every room."""
+"""Fixtures of every room: a private PostgreSQL for the session, a migrated database for each test."""
 
-import os
 from collections.abc import AsyncIterator
-from uuid import uuid4
 
-import asyncpg
 import pytest
-from sqlalchemy import make_url
+import pytest_asyncio
+
+from db.migrate import migrate
+from db.sessions import create_engine
+from tests.postgres import create_database, migrated_template, postgres_server
+
+__all__ = ["postgres_server"]
+
+
+async def _migrate(url: str) -> None:
+    engine = create_engine(url)
+    try:
+        await migrate(engine)
+    finally:
+        await engine.dispose()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def template(postgres_server: str) -> str:
+    return await migrated_template(postgres_server, _migrate)
 
 
 @pytest.fixture
-async def database_url() -> AsyncIterator[str]:
-    """An empty database of its own, as an SQLAlchemy URL."""
-    server = os.environ.get("DARKROOM_TEST_SERVER")
-    if server is None:
-        pytest.skip("DARKROOM_TEST_SERVER names no PostgreSQL server")
-    url = make_url(server)
-    name = f"darkroom_test_{uuid4().hex}"
-    admin = await asyncpg.connect(url.set(drivername="postgresql").render_as_string(hide_password=False))
-    try:
-        await admin.execute(f'CREATE DATABASE "{name}"')
-        yield url.set(database=name).render_as_string(hide_password=False)
-        await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    finally:
-        await admin.close()
+async def database_url(postgres_server: str, template: str) -> AsyncIterator[str]:
+    """A migrated database of its own, as an SQLAlchemy URL."""
+    async with create_database(postgres_server, template) as url:
+        yield url

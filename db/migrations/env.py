@@ -1,7 +1,6 @@
 """Alembic's entry: it runs on the connection that `db.migrate` hands over, inside its transaction."""
 
 from alembic import context
-
 from sqlmodel import SQLModel
 
 import db.models  # noqa: F401  (fills the metadata)

@@ -1,0 +1,56 @@
+# Every target works from a fresh checkout with nothing but Python ≥ 3.11, pip and make.
+# Tools run as `python -m …`: the scripts in .venv/bin would break in a path with spaces.
+PY := .venv/bin/python
+UV ?= uv
+ARGS ?=
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev run test check fmt bench sdl lock
+
+##@ Use
+setup: ## create .venv and install what Darkroom needs (PYTHON=… chooses the interpreter)
+	@tools/setup requirements.lock
+
+run: setup ## serve on 127.0.0.1:8000, with PostgreSQL and worker (ARGS=… for more options)
+	@trap : INT; $(PY) -m app serve $(ARGS) || [ $$? -eq 130 ]
+
+##@ Develop
+setup-dev:
+	@tools/setup requirements-dev.lock
+
+test: check ## all checks and all tests (ARGS=… goes to pytest)
+	@$(PY) -m pytest $(ARGS)
+
+check: setup-dev ## lint, format, types, and the direction of imports
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@$(PY) -c "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports())"
+
+fmt: setup-dev ## format the code and repair what ruff can
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+bench: setup-dev ## measure; see docs/benchmarks.md
+	@$(PY) -m bench $(ARGS)
+
+##@ Generate
+sdl: setup ## export schema/schema.graphql and .env.example
+	@$(PY) -m app sdl > schema/schema.graphql
+	@$(PY) -m app env-example > .env.example
+
+lock: ## resolve requirements*.lock anew with uv (ARGS=--upgrade for newer versions)
+	@command -v "$(UV)" >/dev/null || { echo "make lock needs uv: pip install uv, or UV=/path/to/uv" >&2; exit 1; }
+	@$(call compile,requirements.lock)
+	@$(call compile,requirements-dev.lock,--group dev --constraints requirements.lock)
+
+# Hashes pin the files, so no index address is needed in the lock, and none may be there.
+compile = "$(UV)" pip compile pyproject.toml $(2) --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --quiet --output-file $(1) $(ARGS)
+
+##@ Help
+help: ## show this list
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile

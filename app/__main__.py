@@ -1,0 +1,81 @@
+"""The command line: `python -m app …`."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+import typer
+from pydantic import ValidationError
+
+from app.logs import configure_logs
+from app.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Darkroom, a self-hosted media service.")
+
+
+@app.command()
+def serve() -> None:
+    """Serve the API and process uploads, until Ctrl-C."""
+    from app.serve import serve as run
+
+    _run(run(_settings()))
+
+
+@app.command()
+def worker() -> None:
+    """Only process uploads, until Ctrl-C."""
+    from app.serve import work
+
+    _run(work(_settings()))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to this version's revision."""
+    from app.runtime import migrate_database
+
+    _run(migrate_database(_settings()))
+
+
+@app.command()
+def sdl() -> None:
+    """Print the schema."""
+    from resolvers.root import schema
+
+    sys.stdout.write(schema.as_str() + "\n")
+
+
+@app.command("env-example")
+def env_example() -> None:
+    """Print every setting with its meaning and its default."""
+    from app.env_example import render
+
+    sys.stdout.write(render())
+
+
+def _settings() -> Settings:
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for problem in error.errors():
+            name = "DARKROOM_" + "_".join(str(part) for part in problem["loc"]).upper()
+            sys.stderr.write(f"{name}: {problem['msg']}\n")
+        raise SystemExit(2) from None
+    configure_logs(settings.log_level)
+    return settings
+
+
+def _run(main: Coroutine[Any, Any, None]) -> None:
+    """Run to the end; what a person can mend is said in a sentence."""
+    from app.embedded_postgres import EmbeddedPostgresError
+    from db.migrate import WrongRevisionError
+
+    try:
+        asyncio.run(main)
+    except (EmbeddedPostgresError, WrongRevisionError) as error:
+        raise SystemExit(str(error)) from None
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,52 @@
+"""The HTTP application: what answers at which path, and what every request passes first."""
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp
+
+from app.body_limit import BodyLimit
+from app.graphql_view import GraphQLView
+from app.health import health_routes
+from app.objects import object_routes
+from app.observability import Observability
+from app.runtime import Runtime
+
+
+def create_app(runtime: Runtime) -> ASGIApp:
+    """The runtime's feed must be running while the application serves."""
+    graphql = BodyLimit(GraphQLView(runtime))
+    return Starlette(
+        routes=[
+            Route("/", _welcome),
+            Route("/graphql", graphql),
+            WebSocketRoute("/graphql", graphql),
+            *object_routes(runtime.store),
+            *health_routes(runtime),
+        ],
+        middleware=[
+            Middleware(Observability),
+            Middleware(TrustedHostMiddleware, allowed_hosts=runtime.settings.hosts, www_redirect=False),
+            Middleware(
+                CORSMiddleware,
+                allow_origins=runtime.settings.cors_origins,
+                allow_methods=["GET", "HEAD", "POST", "PUT"],
+                allow_headers=["content-type", "content-md5", "authorization", "range"],
+                expose_headers=["etag", "content-range", "accept-ranges", "content-length"],
+                max_age=600,
+            ),
+        ],
+    )
+
+
+async def _welcome(request: Request) -> Response:
+    return PlainTextResponse(
+        "This is Darkroom.\n\n"
+        "  /graphql   the API: POST, and WebSocket (graphql-transport-ws)\n"
+        "  /readyz    whether it can serve\n"
+        "  /metrics   what it has counted\n"
+    )

@@ -1,0 +1,148 @@
+"""The one frozen object that API, worker and command line share, built from the settings."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+from broadcaster import Broadcast
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.embedded_postgres import embedded_postgres
+from app.secret import installation_secret
+from app.settings import Settings
+from app.workspace import own_workspace
+from db.migrate import check_revision, migrate
+from db.models import User
+from db.sessions import Sessions, create_engine, create_sessions
+from pipeline.limits import ImageLimits
+from pubsub.doorbell import Doorbell
+from pubsub.postgres_doorbell import PostgresDoorbell
+from services.accounts import ensure_local_user
+from services.bundle import Services
+from services.cursors import LiveCursors
+from services.delivery import Delivery
+from services.feed import EventFeed
+from services.housekeeping import Housekeeping
+from services.library import Library
+from services.live import LiveEvents
+from services.lookups import Lookups
+from services.page_cursors import PageCursors
+from services.processing import Processing
+from services.tags import Tags
+from services.uploads import UploadLimits, Uploads
+from storage.disk import DiskStore
+
+#: How long a signed address to read from lives.
+READ_ADDRESS_LIFETIME = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """`viewer` is who everybody is until accounts exist; `database_url` is for connections of their own."""
+
+    settings: Settings
+    database_url: str
+    engine: AsyncEngine
+    sessions: Sessions
+    store: DiskStore
+    doorbell: Doorbell
+    feed: EventFeed
+    services: Services
+    viewer: User
+
+
+@asynccontextmanager
+async def open_database(settings: Settings) -> AsyncIterator[str]:
+    """The database's URL; the private server, if there is one, runs for as long as the block lasts."""
+    if settings.database_url is not None:
+        yield settings.database_url.get_secret_value()
+    else:
+        async with embedded_postgres(settings.data_dir) as url:
+            yield url
+
+
+async def migrate_database(settings: Settings) -> None:
+    """Bring the database to this code's revision; other processes may use it meanwhile."""
+    async with open_database(settings) as url:
+        engine = create_engine(url)
+        try:
+            await migrate(engine)
+        finally:
+            await engine.dispose()
+
+
+@asynccontextmanager
+async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
+    """Everything a process needs, closed in reverse order.
+
+    A private database is migrated; one given by a setting must have this code's revision.
+    """
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(open_database(settings))
+        engine = create_engine(url)
+        stack.push_async_callback(engine.dispose)
+        await (migrate(engine) if settings.database_url is None else check_revision(engine))
+        sessions = create_sessions(engine)
+        broadcast = await stack.enter_async_context(Broadcast(backend=PostgresDoorbell(url)))
+        doorbell = Doorbell(broadcast)
+        work_dir = stack.enter_context(own_workspace(settings.data_dir / "work"))
+        secret = _secret(settings)
+        store = DiskStore(settings.data_dir / "objects", base_url=f"{settings.origin}/objects", secret=secret)
+        await store.sweep_incoming()
+        feed = EventFeed(sessions, doorbell)
+        yield Runtime(
+            settings=settings,
+            database_url=url,
+            engine=engine,
+            sessions=sessions,
+            store=store,
+            doorbell=doorbell,
+            feed=feed,
+            services=_services(settings, sessions, store, doorbell, feed, secret, work_dir),
+            viewer=await ensure_local_user(sessions),
+        )
+
+
+def _secret(settings: Settings) -> bytes:
+    if settings.secret is not None:
+        return settings.secret.get_secret_value().encode()
+    return installation_secret(settings.data_dir)
+
+
+def _services(
+    settings: Settings,
+    sessions: Sessions,
+    store: DiskStore,
+    doorbell: Doorbell,
+    feed: EventFeed,
+    secret: bytes,
+    work_dir: Path,
+) -> Services:
+    limits = UploadLimits(max_bytes=settings.max_upload_bytes)
+    live_cursors, page_cursors = LiveCursors(secret), PageCursors(secret)
+    uploads = Uploads(sessions=sessions, store=store, doorbell=doorbell, limits=limits)
+    processing = Processing(
+        sessions=sessions,
+        store=store,
+        doorbell=doorbell,
+        limits=replace(ImageLimits(), max_pixels=settings.max_pixels),
+        work_dir=work_dir,
+    )
+    return Services(
+        uploads=uploads,
+        library=Library(
+            sessions=sessions,
+            doorbell=doorbell,
+            page_cursors=page_cursors,
+            live_cursors=live_cursors,
+            collection_grace=limits.collection_grace,
+        ),
+        tags=Tags(sessions=sessions, doorbell=doorbell, page_cursors=page_cursors),
+        lookups=Lookups(sessions=sessions),
+        delivery=Delivery(store=store, address_lifetime=READ_ADDRESS_LIFETIME),
+        live=LiveEvents(sessions, feed, live_cursors),
+        processing=processing,
+        housekeeping=Housekeeping(sessions=sessions, store=store, uploads=uploads, processing=processing),
+    )

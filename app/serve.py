@@ -1,0 +1,103 @@
+"""`serve`: the API and a worker in one process, until a signal says that it is enough."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+import uvicorn
+
+from app.asgi import create_app
+from app.runtime import Runtime, open_runtime
+from app.settings import CHECKOUT, Settings
+from app.worker import running_worker
+
+log = structlog.get_logger()
+
+#: Requests and streams that are open when a signal comes get this long.
+GRACE_SECONDS = 5
+
+
+class _Server(uvicorn.Server):
+    """uvicorn raises captured signals again when it ends, which would cut off what we still have to close."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM. Raises SystemExit with a sentence where that can't begin."""
+    settings.refuse_exposure()
+    with _signals() as stop:
+        async with open_runtime(settings) as runtime, runtime.feed.running(), running_worker(runtime):
+            server = _Server(_config(runtime))
+            serving = asyncio.create_task(server.serve())
+            waiting = asyncio.create_task(_announce_and_wait(server, settings, stop))
+            await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)
+            server.should_exit = True
+            waiting.cancel()
+            await serving
+            if not stop.is_set():
+                raise SystemExit(1)
+
+
+async def work(settings: Settings) -> None:
+    """Only process, without an API, until SIGINT or SIGTERM."""
+    with _signals() as stop:
+        async with open_runtime(settings) as runtime, running_worker(runtime):
+            log.info("working", slots=settings.slots)
+            await stop.wait()
+
+
+@contextmanager
+def _signals() -> Iterator[asyncio.Event]:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def _config(runtime: Runtime) -> uvicorn.Config:
+    return uvicorn.Config(
+        create_app(runtime),
+        host=runtime.settings.host,
+        port=runtime.settings.port,
+        log_config=None,
+        access_log=False,  # its lines hold query strings, and those hold signatures
+        ws_per_message_deflate=False,  # 40 KiB a socket and twice the CPU (docs/benchmarks.md)
+        ws_max_size=256 * 1024,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="off",
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
+async def _announce_and_wait(server: uvicorn.Server, settings: Settings, stop: asyncio.Event) -> None:
+    while not server.started:  # noqa: ASYNC110 - uvicorn tells by this flag only
+        await asyncio.sleep(0.02)
+    log.info("serving", origin=settings.origin)
+    sys.stderr.write(_banner(settings))
+    await stop.wait()
+
+
+def _banner(settings: Settings) -> str:
+    launcher = "./darkroom" if Path.cwd() == CHECKOUT else str(CHECKOUT / "darkroom")
+    return (
+        f"\nDarkroom is ready.\n\n"
+        f"  GraphQL   {settings.origin}/graphql\n"
+        f"  Health    {settings.origin}/readyz\n"
+        f"  Metrics   {settings.origin}/metrics\n"
+        f"  Data      {settings.data_dir}\n\n"
+        f"Upload a picture and watch it develop:\n\n"
+        f"  {launcher} upload PHOTO.jpg --tag holiday --watch\n\n"
+    )

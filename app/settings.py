@@ -1,0 +1,130 @@
+"""Every setting, its meaning and its default. Only this module and `app.runtime` know the modes."""
+
+import os
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+#: What one PUT may carry on S3, and therefore here: 5 GiB.
+SINGLE_PUT_BYTES = 5 * 1024**3
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="DARKROOM_",
+        env_file=CHECKOUT / ".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on: loopback, until accounts exist.")
+    port: int = Field(8000, ge=1, le=65535, description="TCP port to listen on.")
+    public_url: str | None = Field(
+        None,
+        description="Where clients reach this service, as in https://media.example.com; signed addresses are "
+        "built from it. Default: http://<host>:<port>.",
+    )
+    data_dir: Path = Field(
+        Path("var"),
+        description="Where the private PostgreSQL, the objects and the signing secret live; "
+        "a relative path begins at the checkout.",
+    )
+    database_url: SecretStr | None = Field(
+        None,
+        description="PostgreSQL 15 or newer, as in postgresql+asyncpg://user:password@host/database. "
+        "Default: a private server in the data directory.",
+    )
+    secret: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Signs addresses and cursors; the same for all processes of an installation, at least "
+        "32 characters. Default: created once in the data directory.",
+    )
+    allow_anonymous: bool = Field(
+        False,
+        description="1 lets the service listen beyond loopback although everybody is admin: only behind a "
+        "gateway that asks who it is.",
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Host names, comma-separated, under which the service answers besides loopback and the "
+        "public URL's.",
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Origins, comma-separated, whose pages may use the API, the stream and the signed "
+        "addresses, as in http://localhost:5173.",
+    )
+    max_upload_bytes: int = Field(
+        SINGLE_PUT_BYTES, ge=1, le=SINGLE_PUT_BYTES, description="The largest file accepted, in bytes."
+    )
+    max_pixels: int = Field(
+        100_000_000, ge=1, description="The largest picture decoded: width × height × frames."
+    )
+    worker_slots: int | None = Field(
+        None,
+        ge=2,
+        description="Processing steps that one worker runs at once. Default: one a core, at least 2.",
+    )
+    log_level: str = Field(
+        "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR."
+    )
+
+    @field_validator("allowed_hosts", "cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("data_dir")
+    @classmethod
+    def _from_checkout(cls, value: Path) -> Path:
+        return CHECKOUT / value.expanduser()
+
+    @field_validator("public_url")
+    @classmethod
+    def _origin_only(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("must look like https://media.example.com")
+        return value.rstrip("/")
+
+    @property
+    def origin(self) -> str:
+        """The address that clients use, without a slash at its end."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.public_url or f"http://{host}:{self.port}"
+
+    @property
+    def hosts(self) -> list[str]:
+        """Host names under which requests are answered: all others may be DNS rebinding."""
+        public = urlsplit(self.origin).hostname or "localhost"
+        return sorted({"localhost", "127.0.0.1", "[::1]", "::1", public, *self.allowed_hosts})
+
+    @property
+    def slots(self) -> int:
+        return self.worker_slots or max(2, os.cpu_count() or 2)
+
+    def refuse_exposure(self) -> None:
+        """Raises SystemExit with a sentence where anonymous admins could come in from outside."""
+        if not self.allow_anonymous and not _is_loopback(self.host):
+            raise SystemExit(
+                f"Darkroom does not listen on {self.host}: there are no accounts yet, so whoever reaches it "
+                "may do everything. Use DARKROOM_HOST=127.0.0.1, or set DARKROOM_ALLOW_ANONYMOUS=1 if a "
+                "gateway in front of it asks who it is."
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,118 @@
+"""The worker: PgQueuer delivers jobs of processing steps, and the chores are done once a minute."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from uuid import UUID
+
+import asyncpg
+import orjson
+import structlog
+from pgqueuer.db import AsyncpgDriver
+from pgqueuer.models import Job
+from pgqueuer.qm import QueueManager
+from pgqueuer.queries import Queries
+
+from app.embedded_postgres import asyncpg_dsn
+from app.runtime import Runtime
+from services.processing_steps import STEP_ENTRYPOINT
+
+log = structlog.get_logger()
+
+#: A lost worker's job is delivered again after this long, and at most one poll.
+HEARTBEAT_TIMEOUT = timedelta(seconds=10)
+
+#: The net beneath LISTEN: a lost notification costs this much.
+POLL = timedelta(seconds=5)
+
+#: A stopping worker lets its steps run on for this long before it hands them back.
+DRAIN_SECONDS = 5.0
+
+CHORES_EVERY_SECONDS = 60.0
+RECONNECT_SECONDS = (0.2, 5.0)
+
+
+@asynccontextmanager
+async def running_worker(runtime: Runtime) -> AsyncIterator[None]:
+    """Work within this block; at its end, unfinished steps are handed back to other workers."""
+    worker = _Worker(runtime)
+    async with asyncio.TaskGroup() as tasks:
+        queue = tasks.create_task(worker.work(), name="worker")
+        chores = tasks.create_task(worker.do_chores(), name="chores")
+        try:
+            yield
+        finally:
+            chores.cancel()
+            await worker.stop()
+            await asyncio.wait([queue])
+
+
+class _Worker:
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._stopping = asyncio.Event()
+        self._manager: QueueManager | None = None
+        self._steps: set[asyncio.Task[None]] = set()
+
+    async def work(self) -> None:
+        """Take jobs until told to stop; losing the database ends a round, not the worker."""
+        pause, longest = RECONNECT_SECONDS
+        while not self._stopping.is_set():
+            began = asyncio.get_running_loop().time()
+            try:
+                await self._work_while_connected()
+            except Exception as error:
+                log.warning("worker_lost_database", error=repr(error))
+            if asyncio.get_running_loop().time() - began > longest:
+                pause = RECONNECT_SECONDS[0]
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._stopping.wait()
+            pause = min(pause * 2, longest)
+
+    async def do_chores(self) -> None:
+        while True:
+            await self._runtime.services.housekeeping.run()
+            await asyncio.sleep(CHORES_EVERY_SECONDS)
+
+    async def stop(self) -> None:
+        """Take no more jobs; give the running steps a moment, then hand them back."""
+        self._stopping.set()
+        if self._manager is not None:
+            self._manager.shutdown.set()
+        if self._steps:
+            await asyncio.wait(self._steps, timeout=DRAIN_SECONDS)
+        for step in self._steps:
+            step.cancel()
+
+    async def _work_while_connected(self) -> None:
+        connection = await asyncpg.connect(asyncpg_dsn(self._runtime.database_url), timeout=10)
+        try:
+            self._manager = QueueManager(Queries(AsyncpgDriver(connection)))
+            self._manager.entrypoint(STEP_ENTRYPOINT)(self._run_step)
+            if self._stopping.is_set():
+                return
+            await self._manager.run(
+                dequeue_timeout=POLL,
+                batch_size=1,
+                max_concurrent_tasks=self._runtime.settings.slots,
+                heartbeat_timeout=HEARTBEAT_TIMEOUT,
+            )
+        finally:
+            self._manager = None
+            connection.terminate()
+
+    async def _run_step(self, job: Job) -> None:
+        """In a task of its own, so that stopping can cancel the step without cancelling the queue's task."""
+        args = orjson.loads(job.payload or b"{}")
+        step = asyncio.create_task(
+            self._runtime.services.processing.run_step(
+                UUID(args["step_id"]), expected_attempt=args["attempt"], job_id=int(job.id)
+            )
+        )
+        self._steps.add(step)
+        step.add_done_callback(self._steps.discard)
+        await asyncio.wait([step])
+        if not step.cancelled() and (error := step.exception()) is not None:
+            raise error

@@ -1,0 +1,105 @@
+"""The context of one request or one WebSocket connection: who asks, and the batch loaders."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+from uuid import UUID
+
+from strawberry.dataloader import DataLoader
+
+from db import models
+from schema.enums import Disposition
+from schema.scalars import URL
+from schema.types import HttpHeader, SignedUrl, SingleUploadTarget
+from services.bundle import Services
+from storage.objects import Disposition as StoreDisposition
+from storage.objects import SignedGet
+
+Value = TypeVar("Value")
+
+
+@dataclass(kw_only=True)
+class RequestContext:
+    """`caching` is off on a WebSocket: its context lives long, and a cached row would stay old."""
+
+    viewer: models.User
+    services: Services
+    caching: bool
+
+    @cached_property
+    def tags_of_media(self) -> DataLoader[UUID, list[models.Tag]]:
+        return self._lists(self.services.lookups.tags_of_media)
+
+    @cached_property
+    def renditions_of_blob(self) -> DataLoader[UUID, list[models.Rendition]]:
+        return self._lists(self.services.lookups.renditions_of_blobs)
+
+    @cached_property
+    def upload_of_media(self) -> DataLoader[UUID, models.Upload | None]:
+        return self._optional(self.services.lookups.uploads_of_media)
+
+    @cached_property
+    def blob(self) -> DataLoader[UUID, models.Blob | None]:
+        return self._optional(self.services.lookups.blobs)
+
+    @cached_property
+    def user(self) -> DataLoader[UUID, models.User | None]:
+        return self._optional(self.services.lookups.users)
+
+    @cached_property
+    def media(self) -> DataLoader[UUID, models.Media | None]:
+        async def load(ids: Sequence[UUID]) -> Mapping[UUID, models.Media]:
+            return await self.services.lookups.media(self.viewer, ids)
+
+        return self._optional(load)
+
+    @cached_property
+    def media_count_of_tag(self) -> DataLoader[UUID, int]:
+        async def load(ids: list[UUID]) -> list[int]:
+            found = await self.services.lookups.media_counts(ids)
+            return [found.get(id, 0) for id in ids]
+
+        return DataLoader(load, cache=self.caching)
+
+    def upload_target(self, media: models.Media, upload: models.Upload) -> SingleUploadTarget | None:
+        signed = self.services.uploads.target(media, upload)
+        if signed is None:
+            return None
+        return SingleUploadTarget(
+            method="PUT",
+            url=URL(signed.url),
+            headers=[HttpHeader(name=name, value=value) for name, value in signed.headers.items()],
+            expires_at=signed.expires_at,
+        )
+
+    def original_url(
+        self, media: models.Media, blob: models.Blob, disposition: Disposition
+    ) -> SignedUrl | None:
+        signed = self.services.delivery.original(media, blob, StoreDisposition(disposition.value.lower()))
+        return None if signed is None else _signed_url(signed)
+
+    def rendition_url(self, rendition: models.Rendition) -> SignedUrl:
+        return _signed_url(self.services.delivery.rendition(rendition))
+
+    def _lists(
+        self, find: Callable[[Sequence[UUID]], Awaitable[Mapping[UUID, list[Value]]]]
+    ) -> DataLoader[UUID, list[Value]]:
+        async def load(ids: list[UUID]) -> list[list[Value]]:
+            found = await find(ids)
+            return [found.get(id, []) for id in ids]
+
+        return DataLoader(load, cache=self.caching)
+
+    def _optional(
+        self, find: Callable[[Sequence[UUID]], Awaitable[Mapping[UUID, Value]]]
+    ) -> DataLoader[UUID, Value | None]:
+        async def load(ids: list[UUID]) -> list[Value | None]:
+            found = await find(ids)
+            return [found.get(id) for id in ids]
+
+        return DataLoader(load, cache=self.caching)
+
+
+def _signed_url(signed: SignedGet) -> SignedUrl:
+    return SignedUrl(url=URL(signed.url), expires_at=signed.expires_at)

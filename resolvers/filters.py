@@ -1,0 +1,62 @@
+"""From the filters of the contract to those of the services."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from db.media import MediaSelection
+from schema.ids import id_of
+from schema.inputs import MediaEventFilter, MediaFilter, TagFilter
+from services.errors import InvalidInput
+from services.live import EventFilter
+
+#: Of ids, or of slugs in each list of a TagFilter.
+MAX_TERMS = 100
+
+
+def selection(owner_id: UUID, filter: MediaFilter | None) -> MediaSelection:
+    """Raises InvalidInput for a list of more than 100 terms."""
+    if filter is None:
+        return MediaSelection(owner_id=owner_id)
+    tags = filter.tags or TagFilter()
+    return MediaSelection(
+        owner_id=owner_id,
+        media_ids=_media_ids(filter.ids),
+        kinds=None if filter.kind is None else frozenset(filter.kind),
+        statuses=None if filter.status is None else frozenset(filter.status),
+        tags_all=_slugs(tags.all, "all") or frozenset(),
+        tags_any=_slugs(tags.any, "any"),
+        tags_none=_slugs(tags.none, "none") or frozenset(),
+    )
+
+
+def event_filter(filter: MediaEventFilter | None) -> EventFilter:
+    """Raises InvalidInput for a list of more than 100 terms."""
+    if filter is None:
+        return EventFilter()
+    tags = filter.tags or TagFilter()
+    return EventFilter(
+        media_ids=_media_ids(filter.ids),
+        kinds=None if filter.kind is None else frozenset(filter.kind),
+        statuses=None if filter.status is None else frozenset(filter.status),
+        tags_all=_slugs(tags.all, "all") or frozenset(),
+        tags_any=_slugs(tags.any, "any"),
+        tags_none=_slugs(tags.none, "none") or frozenset(),
+    )
+
+
+def _media_ids(ids: Sequence[str] | None) -> frozenset[UUID] | None:
+    """An id that can't be a media's matches nothing, like the id of one that is gone."""
+    if ids is None:
+        return None
+    known = (id_of(id, "Media") for id in _bounded(ids, "filter.ids"))
+    return frozenset(id for id in known if id is not None)
+
+
+def _slugs(slugs: Sequence[str] | None, name: str) -> frozenset[str] | None:
+    return None if slugs is None else frozenset(_bounded(slugs, f"filter.tags.{name}"))
+
+
+def _bounded(terms: Sequence[str], name: str) -> Sequence[str]:
+    if len(terms) > MAX_TERMS:
+        raise InvalidInput(f"{name} must be at most {MAX_TERMS}, not {len(terms)}.", name)
+    return terms

@@ -1,0 +1,84 @@
+"""Reading and changing media."""
+
+from typing import Annotated
+
+import strawberry
+
+from resolvers.errors import user_errors
+from resolvers.filters import selection
+from resolvers.info import Info
+from schema.connections import After, First, MediaConnection, MediaEdge, PageInfo
+from schema.ids import id_of
+from schema.inputs import MediaFilter, UpdateMediaInput
+from schema.payloads import DeletePayload, MediaPayload
+from schema.types import Media
+from services.errors import Refusal
+from services.library import UNSET, MediaChanges, no_such_media
+
+
+async def media(
+    info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The media's id.")]
+) -> Media | None:
+    media_id = id_of(id, "Media")
+    row = None if media_id is None else await info.context.media.load(media_id)
+    return None if row is None else Media.of(row)
+
+
+async def media_items(
+    info: Info,
+    filter: Annotated[
+        MediaFilter | None, strawberry.argument(description="Which media; all of the viewer's by default.")
+    ] = None,
+    first: First = None,
+    after: After = None,
+) -> MediaConnection:
+    library = info.context.services.library
+    chosen = selection(info.context.viewer.id, filter)
+    page = await library.page(chosen, first=first, after=after)
+    nodes = [Media.of(row) for row in page.media]
+    return MediaConnection(
+        count=lambda: library.count(chosen),
+        edges=[MediaEdge(cursor=cursor, node=node) for cursor, node in zip(page.cursors, nodes, strict=True)],
+        nodes=nodes,
+        page_info=PageInfo(
+            has_next_page=page.has_next,
+            has_previous_page=page.has_previous,
+            start_cursor=page.cursors[0] if page.cursors else None,
+            end_cursor=page.cursors[-1] if page.cursors else None,
+        ),
+        live_cursor=page.live_cursor,
+    )
+
+
+async def update_media(
+    info: Info,
+    input: Annotated[UpdateMediaInput, strawberry.argument(description="The media and its new values.")],
+) -> MediaPayload:
+    changes = MediaChanges(
+        title=UNSET if input.title is None else input.title.value,
+        description=UNSET if input.description is None else input.description.value,
+        metadata=UNSET if input.metadata is None else input.metadata.value,
+    )
+    try:
+        media_id = id_of(input.id, "Media")
+        if media_id is None:
+            raise no_such_media("id")
+        row = await info.context.services.library.update(
+            info.context.viewer, media_id, changes, if_version=input.if_version
+        )
+    except Refusal as refusal:
+        return MediaPayload(user_errors=user_errors(refusal))
+    return MediaPayload(media=Media.of(row))
+
+
+async def delete_media(
+    info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The media's id.")]
+) -> DeletePayload:
+    try:
+        media_id = id_of(id, "Media")
+        if media_id is None:
+            raise no_such_media("id")
+        await info.context.services.library.delete(info.context.viewer, media_id)
+    except Refusal as refusal:
+        return DeletePayload(user_errors=user_errors(refusal))
+    return DeletePayload(deleted_id=id)

@@ -1,0 +1,82 @@
+"""Requesting, finalizing and aborting uploads."""
+
+from typing import Annotated
+from uuid import UUID
+
+import strawberry
+
+from resolvers.errors import bad_user_input, user_errors
+from resolvers.info import Info
+from schema.ids import id_of
+from schema.inputs import RequestUploadInput
+from schema.payloads import MediaPayload, RequestUploadPayload, UploadPayload
+from schema.types import Media, Upload
+from services.errors import NotFound, Refusal, Rejected
+from services.upload_requests import UploadRequest
+from services.uploads import RequestedUpload
+
+UploadId = Annotated[strawberry.ID, strawberry.argument(description="The upload's id.")]
+
+
+async def request_upload(
+    info: Info,
+    input: Annotated[RequestUploadInput, strawberry.argument(description="The file.")],
+) -> RequestUploadPayload:
+    [answer] = await info.context.services.uploads.request(info.context.viewer, [_request(input)])
+    return _payload(answer)
+
+
+async def request_uploads(
+    info: Info,
+    inputs: Annotated[list[RequestUploadInput], strawberry.argument(description="The files, 100 at most.")],
+) -> list[RequestUploadPayload]:
+    try:
+        answers = await info.context.services.uploads.request(
+            info.context.viewer, [_request(input) for input in inputs]
+        )
+    except Rejected as rejected:
+        raise bad_user_input(str(rejected)) from rejected
+    return [_payload(answer) for answer in answers]
+
+
+async def finalize_upload(info: Info, upload_id: UploadId) -> MediaPayload:
+    try:
+        row = await info.context.services.uploads.finalize(info.context.viewer, _row_id(upload_id))
+    except Refusal as refusal:
+        return MediaPayload(user_errors=user_errors(refusal))
+    return MediaPayload(media=Media.of(row))
+
+
+async def abort_upload(info: Info, upload_id: UploadId) -> UploadPayload:
+    try:
+        media, upload = await info.context.services.uploads.abort(info.context.viewer, _row_id(upload_id))
+    except Refusal as refusal:
+        return UploadPayload(user_errors=user_errors(refusal))
+    return UploadPayload(upload=Upload.of(upload, media))
+
+
+def _row_id(upload_id: str) -> UUID:
+    id = id_of(upload_id, "Upload")
+    if id is None:
+        raise NotFound("There is no such upload.", "uploadId")
+    return id
+
+
+def _request(input: RequestUploadInput) -> UploadRequest:
+    return UploadRequest(
+        filename=input.filename,
+        mime_type=input.mime_type,
+        size=input.size,
+        sha256=input.sha256,
+        md5=input.md5,
+        title=input.title,
+        description=input.description,
+        tags=input.tags or (),
+        metadata=input.metadata,
+    )
+
+
+def _payload(answer: RequestedUpload | Rejected) -> RequestUploadPayload:
+    if isinstance(answer, Rejected):
+        return RequestUploadPayload(user_errors=user_errors(answer))
+    return RequestUploadPayload(media=Media.of(answer.media), upload=Upload.of(answer.upload, answer.media))

@@ -1,0 +1,56 @@
+"""What the types of the contract ask of a request's context; `resolvers` supplies it.
+
+Each `load` answers for all parents of a level in one call.
+"""
+
+from typing import TYPE_CHECKING, Protocol, TypeVar
+from uuid import UUID
+
+from strawberry.types import Info as StrawberryInfo
+
+from db import models
+
+if TYPE_CHECKING:
+    from schema.enums import Disposition
+    from schema.types import SignedUrl, SingleUploadTarget
+
+Key = TypeVar("Key", contravariant=True)
+Value = TypeVar("Value", covariant=True)
+
+
+class Loader(Protocol[Key, Value]):
+    async def load(self, key: Key) -> Value: ...
+
+
+class Context(Protocol):
+    @property
+    def viewer(self) -> models.User: ...
+
+    @property
+    def tags_of_media(self) -> Loader[UUID, list[models.Tag]]: ...
+
+    @property
+    def renditions_of_blob(self) -> Loader[UUID, list[models.Rendition]]: ...
+
+    @property
+    def upload_of_media(self) -> Loader[UUID, models.Upload | None]: ...
+
+    @property
+    def blob(self) -> Loader[UUID, models.Blob | None]: ...
+
+    @property
+    def user(self) -> Loader[UUID, models.User | None]: ...
+
+    @property
+    def media_count_of_tag(self) -> Loader[UUID, int]: ...
+
+    def upload_target(self, media: models.Media, upload: models.Upload) -> "SingleUploadTarget | None": ...
+
+    def original_url(
+        self, media: models.Media, blob: models.Blob, disposition: "Disposition"
+    ) -> "SignedUrl | None": ...
+
+    def rendition_url(self, rendition: models.Rendition) -> "SignedUrl": ...
+
+
+Info = StrawberryInfo[Context, None]

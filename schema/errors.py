@@ -1,0 +1,32 @@
+"""Expected failures, which are data."""
+
+import strawberry
+
+from schema.enums import ErrorCode
+
+
+@strawberry.interface(description="Something that the user can mend.")
+class UserError:
+    code: ErrorCode = strawberry.field(description="The kind of mistake, for programs.")
+    message: str = strawberry.field(description="The mistake in a sentence, for people.")
+    path: list[str] | None = strawberry.field(description="The field of the input that it speaks of.")
+
+
+@strawberry.type(description="Any mistake that has no type of its own; `code` tells which.")
+class GenericError(UserError):
+    pass
+
+
+@strawberry.type(description="A field has a value that it can't have.")
+class InvalidInputError(UserError):
+    pass
+
+
+@strawberry.type(description="There is no such thing, or it is not yours.")
+class NotFoundError(UserError):
+    pass
+
+
+@strawberry.type(description="The thing is in a state that forbids this.")
+class ConflictError(UserError):
+    current_version: int = strawberry.field(description="The version that the media has now.")

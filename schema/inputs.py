@@ -1,0 +1,73 @@
+"""What clients send. The limits of each field are in its sentence; `services.validation` holds to them."""
+
+import strawberry
+from strawberry.scalars import JSON
+
+from schema.enums import MediaKind, MediaStatus
+from schema.scalars import BigInt
+
+
+@strawberry.input(description="A file that is to be uploaded.")
+class RequestUploadInput:
+    filename: str = strawberry.field(
+        description="Its name: 1 to 255 characters, no path separators or control characters."
+    )
+    mime_type: str = strawberry.field(description="Its type: image/gif, image/jpeg, image/png or image/webp.")
+    size: BigInt = strawberry.field(description="Its exact size in bytes, at least 1.")
+    sha256: str | None = strawberry.field(
+        default=None,
+        description="Its SHA-256 in hex: the store refuses other bytes, and the service checks it again.",
+    )
+    md5: str | None = strawberry.field(
+        default=None, description="Its MD5 in hex, as a second check while the bytes are sent."
+    )
+    title: str | None = strawberry.field(default=None, description="A title of up to 300 characters.")
+    description: str | None = strawberry.field(
+        default=None, description="A description of up to 10,000 characters."
+    )
+    tags: list[str] | None = strawberry.field(
+        default=None, description="Up to 50 names of tags, of 1 to 64 characters; new ones are created."
+    )
+    metadata: JSON | None = strawberry.field(
+        default=None, description="A free-form JSON object of at most 16 KiB."
+    )
+
+
+@strawberry.input(description="What to change of a media: absent stays as it is, null is cleared.")
+class UpdateMediaInput:
+    id: strawberry.ID = strawberry.field(description="The media.")
+    if_version: int | None = strawberry.field(
+        default=None, description="Change it only if this is its version."
+    )
+    title: strawberry.Maybe[str | None] = strawberry.field(
+        default=None, description="A title of up to 300 characters."
+    )
+    description: strawberry.Maybe[str | None] = strawberry.field(
+        default=None, description="A description of up to 10,000 characters."
+    )
+    metadata: strawberry.Maybe[JSON | None] = strawberry.field(
+        default=None, description="A free-form JSON object of at most 16 KiB."
+    )
+
+
+@strawberry.input(description="Which tags, by slug.")
+class TagFilter:
+    all: list[str] | None = strawberry.field(default=None, description="Carries all of these.")
+    any: list[str] | None = strawberry.field(default=None, description="Carries one of these at least.")
+    none: list[str] | None = strawberry.field(default=None, description="Carries none of these.")
+
+
+@strawberry.input(description="Which media a list shows; every given field must match.")
+class MediaFilter:
+    ids: list[strawberry.ID] | None = strawberry.field(default=None, description="Only these.")
+    kind: list[MediaKind] | None = strawberry.field(default=None, description="Only of these kinds.")
+    status: list[MediaStatus] | None = strawberry.field(default=None, description="Only in these states.")
+    tags: TagFilter | None = strawberry.field(default=None, description="Only with these tags.")
+
+
+@strawberry.input(description="Which media a stream tells of; every given field must match.")
+class MediaEventFilter:
+    ids: list[strawberry.ID] | None = strawberry.field(default=None, description="Only these.")
+    kind: list[MediaKind] | None = strawberry.field(default=None, description="Only of these kinds.")
+    status: list[MediaStatus] | None = strawberry.field(default=None, description="Only in these states.")
+    tags: TagFilter | None = strawberry.field(default=None, description="Only with these tags.")

@@ -1,0 +1,41 @@
+"""What mutations answer: the changed thing, or what the user can mend."""
+
+import strawberry
+
+from schema.errors import UserError
+from schema.types import Media, Tag, Upload
+
+_ERRORS = "Why nothing was done; empty when it was."
+
+
+@strawberry.type(description="The answer to one request for an upload.")
+class RequestUploadPayload:
+    media: Media | None = strawberry.field(default=None, description="The new media, UPLOADING.")
+    upload: Upload | None = strawberry.field(default=None, description="Where its bytes go.")
+    user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
+
+
+@strawberry.type(description="The answer to a change of a media.")
+class MediaPayload:
+    media: Media | None = strawberry.field(default=None, description="The media as it is now.")
+    user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
+
+
+@strawberry.type(description="The answer to a change of an upload.")
+class UploadPayload:
+    upload: Upload | None = strawberry.field(default=None, description="The upload as it is now.")
+    user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
+
+
+@strawberry.type(description="The answer to a change of a tag.")
+class TagPayload:
+    tag: Tag | None = strawberry.field(default=None, description="The tag as it is now.")
+    user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
+
+
+@strawberry.type(description="The answer to a deletion.")
+class DeletePayload:
+    deleted_id: strawberry.ID | None = strawberry.field(
+        default=None, description="The id of what is gone: evict it from your cache."
+    )
+    user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)

@@ -1,0 +1,264 @@
+"""The objects of the contract, each built from a table row; what needs more asks the context."""
+
+from datetime import datetime
+from typing import Annotated, Union
+
+import strawberry
+from strawberry.scalars import JSON
+
+from db import models
+from schema.context import Info
+from schema.enums import Disposition, FailureCode, MediaKind, MediaStatus, RenditionRole, Role, UploadStatus
+from schema.ids import global_id
+from schema.scalars import URL, BigInt
+
+
+@strawberry.interface(description="Anything that has a global id.")
+class Node:
+    id: strawberry.ID = strawberry.field(description="Global id: opaque, unique over all types.")
+
+
+@strawberry.type(description="Somebody who uses this service.")
+class User(Node):
+    username: str = strawberry.field(description="The name to sign in with.")
+    role: Role | None = strawberry.field(description="What the user may do; null for others to see.")
+    created_at: datetime = strawberry.field(description="When the account was made.")
+
+    @classmethod
+    def of(cls, row: models.User) -> "User":
+        return cls(
+            id=global_id("User", row.id), username=row.username, role=row.role, created_at=row.created_at
+        )
+
+
+@strawberry.type(description="A word that its owner puts on media to find them again.")
+class Tag(Node):
+    row: strawberry.Private[models.Tag]
+    name: str = strawberry.field(description="As its owner wrote it.")
+    slug: str = strawberry.field(description="The form by which tags are compared and filtered.")
+    created_at: datetime = strawberry.field(description="When it was first used.")
+
+    @classmethod
+    def of(cls, row: models.Tag) -> "Tag":
+        return cls(
+            row=row,
+            id=global_id("Tag", row.id),
+            name=row.name,
+            slug=row.slug,
+            created_at=row.created_at,
+        )
+
+    @strawberry.field(description="How many media carry it.")
+    async def media_count(self, info: Info) -> int:
+        return await info.context.media_count_of_tag.load(self.row.id)
+
+
+@strawberry.type(description="An address that carries its own permission.")
+class SignedUrl:
+    url: URL = strawberry.field(description="Fetch it with GET; whoever has it may.")
+    expires_at: datetime | None = strawberry.field(description="Until when it works.")
+
+
+@strawberry.type(description="A file that was made from a media for showing it.")
+class Rendition(Node):
+    row: strawberry.Private[models.Rendition]
+    name: str = strawberry.field(description="Unique within its media, such as webp-640.")
+    role: RenditionRole = strawberry.field(description="What it is for.")
+    mime_type: str = strawberry.field(description="Its type, such as image/webp.")
+    width: int | None = strawberry.field(description="In pixels.")
+    height: int | None = strawberry.field(description="In pixels.")
+    size: BigInt = strawberry.field(description="In bytes.")
+
+    @classmethod
+    def of(cls, row: models.Rendition) -> "Rendition":
+        return cls(
+            row=row,
+            id=global_id("Rendition", row.id),
+            name=row.name,
+            role=row.role,
+            mime_type=row.mime_type,
+            width=row.width,
+            height=row.height,
+            size=BigInt(row.size),
+        )
+
+    @strawberry.field(description="A short-lived address of the file, to be shown inline.")
+    def url(self, info: Info) -> SignedUrl | None:
+        return info.context.rendition_url(self.row)
+
+
+@strawberry.type(description="Why a media failed.")
+class ProcessingFailure:
+    code: FailureCode = strawberry.field(description="The kind of failure, for programs.")
+    message: str = strawberry.field(description="The failure in a sentence, for people.")
+    step: str | None = strawberry.field(description="The processing step that failed, if it was one.")
+    retryable: bool = strawberry.field(description="Whether another attempt may end differently.")
+
+
+@strawberry.type(description="What is known of a picture.")
+class ImageDetails:
+    width: int = strawberry.field(description="In pixels, as displayed (orientation applied).")
+    height: int = strawberry.field(description="In pixels, as displayed (orientation applied).")
+    animated: bool = strawberry.field(description="Whether it has more than one frame.")
+    thumbhash: str | None = strawberry.field(
+        description="A placeholder in about 25 bytes: base64 of a ThumbHash; null until rendered."
+    )
+
+
+# A union of one: films, sound and documents will join it, and clients write `... on ImageDetails` today.
+MediaDetails = Annotated[
+    Union[ImageDetails],  # noqa: UP007
+    strawberry.union("MediaDetails", description="What is known of a media, by its kind."),
+]
+
+
+@strawberry.type(description="One header of an HTTP request.")
+class HttpHeader:
+    name: str = strawberry.field(description="The header's name.")
+    value: str = strawberry.field(description="The header's value.")
+
+
+@strawberry.type(description="Where to send all bytes in one request.")
+class SingleUploadTarget:
+    method: str = strawberry.field(description="The HTTP method, PUT.")
+    url: URL = strawberry.field(description="The signed address; it takes exactly the announced bytes, once.")
+    headers: list[HttpHeader] = strawberry.field(description="Send exactly these headers.")
+    expires_at: datetime = strawberry.field(
+        description="Until when the request must have begun; ask for the target again afterwards."
+    )
+
+
+UploadTarget = Annotated[
+    Union[SingleUploadTarget],  # noqa: UP007
+    strawberry.union("UploadTarget", description="Where the bytes of an upload go."),
+]
+
+
+@strawberry.type(description="The sending of one media's bytes to the object store.")
+class Upload(Node):
+    row: strawberry.Private[models.Upload]
+    media_row: strawberry.Private[models.Media]
+    key: str = strawberry.field(description="The object's key in the store.")
+    status: UploadStatus = strawberry.field(description="Where the upload stands.")
+    expires_at: datetime | None = strawberry.field(
+        description="Until when the bytes must be there and finalized."
+    )
+
+    @classmethod
+    def of(cls, row: models.Upload, media: models.Media) -> "Upload":
+        return cls(
+            row=row,
+            media_row=media,
+            id=global_id("Upload", row.id),
+            key=row.key,
+            status=row.status,
+            expires_at=row.expires_at,
+        )
+
+    @strawberry.field(description="Where to send the bytes, freshly signed; null once the upload has ended.")
+    def target(self, info: Info) -> UploadTarget | None:
+        return info.context.upload_target(self.media_row, self.row)
+
+
+@strawberry.type(description="One file with all that is known of it and made from it.")
+class Media(Node):
+    row: strawberry.Private[models.Media]
+    version: int = strawberry.field(description="Grows by one with every change of this media.")
+    kind: MediaKind = strawberry.field(description="What it is.")
+    status: MediaStatus = strawberry.field(description="Where it stands on its way.")
+    failure: ProcessingFailure | None = strawberry.field(description="Set exactly when the status is FAILED.")
+    filename: str = strawberry.field(description="As the client named it.")
+    mime_type: str = strawberry.field(description="The type that the client declared.")
+    detected_mime_type: str | None = strawberry.field(
+        description="The type that the bytes have; null until inspected."
+    )
+    size: BigInt = strawberry.field(description="The size of the original, in bytes.")
+    sha256: str | None = strawberry.field(description="The SHA-256 of the original, in lower-case hex.")
+    sha256_verified: bool = strawberry.field(
+        description="Whether the service itself computed `sha256` from the stored bytes."
+    )
+    title: str | None = strawberry.field(description="A title of the owner's choice.")
+    description: str | None = strawberry.field(description="A description of the owner's choice.")
+    metadata: JSON = strawberry.field(description="A free-form object of the client's, of at most 16 KiB.")
+    details: MediaDetails | None = strawberry.field(description="What is known of it; null until inspected.")
+    created_at: datetime = strawberry.field(description="When the upload was requested.")
+    updated_at: datetime = strawberry.field(description="When it last changed.")
+    ready_at: datetime | None = strawberry.field(description="When it became READY.")
+
+    @classmethod
+    def of(cls, row: models.Media) -> "Media":
+        return cls(
+            row=row,
+            id=global_id("Media", row.id),
+            version=row.version,
+            kind=row.kind,
+            status=row.status,
+            failure=_failure(row),
+            filename=row.filename,
+            mime_type=row.mime_type,
+            detected_mime_type=row.detected_mime_type,
+            size=BigInt(row.size),
+            sha256=row.sha256,
+            sha256_verified=row.sha256_verified,
+            title=row.title,
+            description=row.description,
+            metadata=JSON(row.client_metadata),
+            details=ImageDetails(**row.details) if row.details is not None else None,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+            ready_at=row.ready_at,
+        )
+
+    @strawberry.field(description="The tags it carries, by name.")
+    async def tags(self, info: Info) -> list[Tag]:
+        return [Tag.of(row) for row in await info.context.tags_of_media.load(self.row.id)]
+
+    @strawberry.field(description="How its bytes came, or are to come.")
+    async def upload(self, info: Info) -> Upload | None:
+        row = await info.context.upload_of_media.load(self.row.id)
+        return None if row is None else Upload.of(row, self.row)
+
+    @strawberry.field(description="What was made from it, the narrowest first; empty until READY.")
+    async def renditions(
+        self,
+        info: Info,
+        role: Annotated[
+            RenditionRole | None, strawberry.argument(description="Only those for this purpose.")
+        ] = None,
+    ) -> list[Rendition]:
+        rows = await info.context.renditions_of_blob.load(self.row.blob_id)
+        return [Rendition.of(row) for row in rows if role is None or row.role is role]
+
+    @strawberry.field(
+        description="A short-lived address of the original, as it came; null before it is finalized."
+    )
+    async def download(
+        self,
+        info: Info,
+        disposition: Annotated[
+            Disposition,
+            strawberry.argument(
+                description="Originals are only given as ATTACHMENT: nobody has vouched for their bytes."
+            ),
+        ] = Disposition.ATTACHMENT,
+    ) -> SignedUrl | None:
+        blob = await info.context.blob.load(self.row.blob_id)
+        return None if blob is None else info.context.original_url(self.row, blob, disposition)
+
+    @strawberry.field(description="Whose it is.")
+    async def owner(self, info: Info) -> User:
+        row = await info.context.user.load(self.row.owner_id)
+        if row is None:
+            raise RuntimeError(f"The owner {self.row.owner_id} of a media is missing.")
+        return User.of(row)
+
+
+def _failure(row: models.Media) -> ProcessingFailure | None:
+    if row.failure_code is None:
+        return None
+    return ProcessingFailure(
+        code=row.failure_code,
+        message=row.failure_message or "",
+        step=row.failure_step,
+        retryable=row.failure_code.retryable,
+    )

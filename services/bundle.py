@@ -1,0 +1,24 @@
+"""All services of one process, wired once by `app.runtime`."""
+
+from dataclasses import dataclass
+
+from services.delivery import Delivery
+from services.housekeeping import Housekeeping
+from services.library import Library
+from services.live import LiveEvents
+from services.lookups import Lookups
+from services.processing import Processing
+from services.tags import Tags
+from services.uploads import Uploads
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    uploads: Uploads
+    library: Library
+    tags: Tags
+    lookups: Lookups
+    delivery: Delivery
+    live: LiveEvents
+    processing: Processing
+    housekeeping: Housekeeping

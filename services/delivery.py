@@ -1,0 +1,43 @@
+"""Addresses from which stored bytes can be read: signed, short-lived, straight from the store."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from db.models import Blob, Media, Rendition
+from services.errors import InvalidInput
+from storage.objects import Disposition, ObjectStore, SignedGet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    store: ObjectStore
+    address_lifetime: timedelta
+
+    def original(self, media: Media, blob: Blob, disposition: Disposition) -> SignedGet | None:
+        """The bytes as they came; None before an upload was finalized.
+
+        They are untrusted for as long as they live, so they are never shown inline (InvalidInput).
+        """
+        if disposition is Disposition.INLINE:
+            raise InvalidInput(
+                "disposition INLINE is refused for an original: only renditions are shown inline.",
+                "disposition",
+            )
+        if blob.etag is None:
+            return None
+        return self.store.sign_get(
+            blob.key,
+            disposition=disposition,
+            filename=media.filename,
+            content_type=media.detected_mime_type or "application/octet-stream",
+            expires_in=self.address_lifetime,
+        )
+
+    def rendition(self, rendition: Rendition) -> SignedGet:
+        return self.store.sign_get(
+            rendition.key,
+            disposition=Disposition.INLINE,
+            filename=rendition.key.rpartition("/")[2],
+            content_type=rendition.mime_type,
+            expires_in=self.address_lifetime,
+        )

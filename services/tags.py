@@ -1,0 +1,127 @@
+"""Tags: made, listed, put on media and taken off again; a change of a media's tags is one of the media."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from db.media import change_media, lock_media
+from db.models import Media, MediaEventType, Tag, User
+from db.sessions import Sessions
+from db.tags import (
+    count_tags,
+    ensure_tags,
+    link_tags,
+    page_tags,
+    slugs_by_media,
+    tags_by_slug,
+    unlink_tags,
+)
+from pubsub.doorbell import Doorbell
+from services.errors import InvalidInput, Refusal
+from services.library import no_such_media, page_size
+from services.page_cursors import PageCursors
+from services.validation import MAX_TAGS, clean_tags, slugify
+
+MAX_MEDIA = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagPage:
+    search: str | None
+    tags: Sequence[Tag]
+    cursors: Sequence[str]
+    has_next: bool
+    has_previous: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tags:
+    sessions: Sessions
+    doorbell: Doorbell
+    page_cursors: PageCursors
+
+    async def create(self, owner: User, name: str) -> Tag:
+        """The owner's tag of that name, made where there is none of its slug. Raises InvalidInput."""
+        [(slug, clean)] = clean_tags([name], "name").items()
+        async with self.sessions.begin() as session:
+            return (await ensure_tags(session, owner.id, {slug: clean}))[slug]
+
+    async def page(self, owner: User, *, search: str | None, first: int | None, after: str | None) -> TagPage:
+        """By slug; `search` keeps the tags whose slug starts with it."""
+        size = page_size(first)
+        prefix = slugify(search, "search") if search and search.strip() else None
+        scope = f"tags {owner.id} {prefix}"
+        start = None if after is None else self.page_cursors.decode(scope, after).decode()
+        async with self.sessions() as session:
+            rows = await page_tags(session, owner.id, search=prefix, after=start, limit=size + 1)
+        tags = rows[:size]
+        return TagPage(
+            search=prefix,
+            tags=tags,
+            cursors=[self.page_cursors.encode(scope, tag.slug.encode()) for tag in tags],
+            has_next=len(rows) > size,
+            has_previous=start is not None,
+        )
+
+    async def count(self, owner: User, *, search: str | None) -> int:
+        async with self.sessions() as session:
+            return await count_tags(session, owner.id, search=search)
+
+    async def tag(
+        self, owner: User, media_ids: Sequence[UUID], names: Sequence[str]
+    ) -> list[Media | Refusal]:
+        """Put the tags on each media, creating those that are new.
+
+        One transaction for all; an answer per id in the order given, a Refusal for media that are not the
+        owner's or would carry too many. Raises InvalidInput for more than 100 media or an unfit name.
+        """
+        return await self._retag(owner, media_ids, names, create=True)
+
+    async def untag(
+        self, owner: User, media_ids: Sequence[UUID], names: Sequence[str]
+    ) -> list[Media | Refusal]:
+        """Take the tags off each media; those it does not carry are ignored. Answers and raises as `tag`."""
+        return await self._retag(owner, media_ids, names, create=False)
+
+    async def _retag(
+        self, owner: User, media_ids: Sequence[UUID], names: Sequence[str], *, create: bool
+    ) -> list[Media | Refusal]:
+        wanted = _checked(media_ids, names)
+        answers: dict[UUID, Media | Refusal] = {}
+        async with self.sessions.begin() as session:
+            locked = await lock_media(session, owner.id, media_ids)
+            if create and locked:
+                tags = await ensure_tags(session, owner.id, wanted)
+            else:
+                tags = {tag.slug: tag for tag in await tags_by_slug(session, owner.id, wanted)}
+            slugs = await slugs_by_media(session, locked)
+            for media in locked.values():
+                before = slugs.get(media.id, set())
+                after = before | tags.keys() if create else before - tags.keys()
+                answers[media.id] = await _set_tags(session, media, tags, before, after)
+        await self.doorbell.ring()
+        return [answers.get(media_id) or no_such_media("mediaIds") for media_id in media_ids]
+
+
+async def _set_tags(
+    session: AsyncSession, media: Media, tags: Mapping[str, Tag], before: set[str], after: set[str]
+) -> Media | Refusal:
+    if len(after) > MAX_TAGS:
+        return InvalidInput(
+            f"A media carries at most {MAX_TAGS} tags; this one would have {len(after)}.", "tags"
+        )
+    if after != before:
+        await link_tags(session, media.id, [tags[slug].id for slug in after - before])
+        await unlink_tags(session, media.id, [tags[slug].id for slug in before - after])
+        await change_media(
+            session, media, MediaEventType.UPDATED, tags=sorted(after), previous_tags=sorted(before)
+        )
+    return media
+
+
+def _checked(media_ids: Sequence[UUID], names: Sequence[str]) -> dict[str, str]:
+    if len(media_ids) > MAX_MEDIA:
+        raise InvalidInput(f"mediaIds must be at most {MAX_MEDIA}, not {len(media_ids)}.", "mediaIds")
+    return clean_tags(names)

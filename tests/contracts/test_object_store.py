@@ -1,0 +1,422 @@
+"""The object store contract: every backend in `BACKENDS` keeps each of these sentences."""
+
+import asyncio
+import os
+import stat
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from storage.errors import InvalidKeyError, ObjectMissingError
+from storage.objects import Disposition, SignedPut
+from tests.contracts.object_store import (
+    BACKENDS,
+    FIVE_MINUTES,
+    RunningStore,
+    begin_upload,
+    keys,
+    md5,
+    send,
+    sha256,
+    sign_get,
+    sign_put,
+    stored_bytes,
+    upload,
+)
+from tests.serving import until
+
+KEY = "0197/2026/11/20/blob.jpg"
+DATA = bytes(range(256)) * 1200
+BAD_KEYS = [
+    *["", "/", "a//b", "/a", "a/", "..", "a/../b", "./a", ".hidden", "a/.b", "%2e%2e/a"],
+    *["A", "a b", "ä", "a\0", "a\n", "a\\b", "a?b", "x" * 256, "x/" * 256 + "x"],
+]
+
+
+@pytest.fixture(params=list(BACKENDS))
+async def running(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RunningStore]:
+    async with BACKENDS[request.param](tmp_path) as running:
+        yield running
+
+
+def altered(signed: SignedPut, old: str, new: str) -> SignedPut:
+    assert old in signed.url
+    return SignedPut(url=signed.url.replace(old, new), headers=signed.headers, expires_at=signed.expires_at)
+
+
+async def assert_refused(running: RunningStore, response: httpx.Response) -> None:
+    assert 400 <= response.status_code < 500
+    assert await keys(running) == []
+
+
+async def test_what_was_signed_is_stored_as_it_was_sent(running: RunningStore, tmp_path: Path) -> None:
+    response = await send(running, sign_put(running, KEY, DATA), DATA)
+    info = await running.store.head(KEY)
+    assert response.is_success
+    assert info is not None
+    assert (info.key, info.byte_size) == (KEY, len(DATA))
+    assert response.headers["etag"] == f'"{info.etag}"'
+    assert abs(datetime.now(UTC) - info.modified_at) < timedelta(minutes=1)
+    assert await stored_bytes(running, KEY, tmp_path) == DATA
+
+
+async def test_an_upload_without_hashes_is_stored(running: RunningStore, tmp_path: Path) -> None:
+    signed = running.store.sign_put(
+        KEY, content_type="image/png", byte_size=3, sha256=None, md5=None, expires_in=FIVE_MINUTES
+    )
+    assert signed.headers == {"Content-Type": "image/png"}
+    assert (await send(running, signed, b"abc")).is_success
+    assert await stored_bytes(running, KEY, tmp_path) == b"abc"
+
+
+async def test_an_empty_object_is_stored_and_served(running: RunningStore) -> None:
+    await upload(running, KEY, b"")
+    response = await running.http.get(sign_get(running, KEY))
+    assert (response.status_code, response.content) == (200, b"")
+
+
+async def test_an_altered_signature_is_refused(running: RunningStore) -> None:
+    signed = sign_put(running, KEY, DATA)
+    last = signed.url[-1]
+    forged = SignedPut(
+        url=signed.url[:-1] + ("A" if last != "A" else "Q"),
+        headers=signed.headers,
+        expires_at=signed.expires_at,
+    )
+    await assert_refused(running, await send(running, forged, DATA))
+
+
+async def test_an_address_for_another_key_is_refused(running: RunningStore) -> None:
+    forged = altered(sign_put(running, KEY, DATA), "blob.jpg", "other.jpg")
+    await assert_refused(running, await send(running, forged, DATA))
+
+
+async def test_an_expired_upload_is_refused(running: RunningStore) -> None:
+    signed = sign_put(running, KEY, DATA, expires_in=timedelta(seconds=1))
+    await running.pass_time(timedelta(seconds=2))
+    await assert_refused(running, await send(running, signed, DATA))
+
+
+async def test_an_expired_download_is_refused(running: RunningStore) -> None:
+    await upload(running, KEY, DATA)
+    url = sign_get(running, KEY, expires_in=timedelta(seconds=1))
+    await running.pass_time(timedelta(seconds=2))
+    assert (await running.http.get(url)).status_code == 403
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE"])
+async def test_an_upload_address_serves_no_other_method(running: RunningStore, method: str) -> None:
+    signed = sign_put(running, KEY, DATA)
+    response = await running.http.request(method, signed.url, headers=signed.headers)
+    await assert_refused(running, response)
+
+
+@pytest.mark.parametrize("method", ["PUT", "HEAD", "POST", "DELETE"])
+async def test_a_download_address_serves_no_other_method(
+    running: RunningStore, method: str, tmp_path: Path
+) -> None:
+    await upload(running, KEY, DATA)
+    response = await running.http.request(method, sign_get(running, KEY))
+    assert 400 <= response.status_code < 500
+    assert await stored_bytes(running, KEY, tmp_path) == DATA
+
+
+@pytest.mark.parametrize("body", [DATA[:-1], DATA + b"x", b""])
+async def test_another_length_is_refused(running: RunningStore, body: bytes) -> None:
+    await assert_refused(running, await send(running, sign_put(running, KEY, DATA), body))
+
+
+async def test_another_type_is_refused(running: RunningStore) -> None:
+    response = await send(running, sign_put(running, KEY, DATA), DATA, Content_Type="text/html")
+    await assert_refused(running, response)
+
+
+async def test_a_missing_type_is_refused(running: RunningStore) -> None:
+    signed = running.store.sign_put(
+        KEY, content_type="image/png", byte_size=3, sha256=None, md5=None, expires_in=FIVE_MINUTES
+    )
+    await assert_refused(running, await running.http.put(signed.url, content=b"abc"))
+
+
+async def test_a_body_with_another_sha256_is_refused(running: RunningStore) -> None:
+    body = DATA[:-1] + b"?"
+    signed = running.store.sign_put(
+        KEY,
+        content_type="image/jpeg",
+        byte_size=len(body),
+        sha256=sha256(DATA),
+        md5=None,
+        expires_in=FIVE_MINUTES,
+    )
+    await assert_refused(running, await send(running, signed, body))
+
+
+async def test_a_body_with_another_md5_is_refused(running: RunningStore) -> None:
+    body = DATA[:-1] + b"?"
+    signed = running.store.sign_put(
+        KEY,
+        content_type="image/jpeg",
+        byte_size=len(body),
+        sha256=None,
+        md5=md5(DATA),
+        expires_in=FIVE_MINUTES,
+    )
+    await assert_refused(running, await send(running, signed, body))
+
+
+async def test_another_md5_header_is_refused(running: RunningStore) -> None:
+    response = await send(running, sign_put(running, KEY, DATA), DATA, Content_MD5="1B2M2Y8AsgTpgAmY7PhCfg==")
+    await assert_refused(running, response)
+
+
+async def test_a_second_upload_gets_412_and_changes_nothing(running: RunningStore, tmp_path: Path) -> None:
+    first, second = b"the first bytes", b"other, later ones"
+    late = sign_put(running, KEY, second)
+    await upload(running, KEY, first)
+    before = await running.store.head(KEY)
+    assert (await send(running, late, second)).status_code == 412
+    assert await running.store.head(KEY) == before
+    assert await stored_bytes(running, KEY, tmp_path) == first
+
+
+async def test_of_racing_uploads_exactly_one_wins(running: RunningStore, tmp_path: Path) -> None:
+    bodies = [bytes([letter]) * 300_000 for letter in b"abcdefgh"]
+    responses = await asyncio.gather(*(send(running, sign_put(running, KEY, body), body) for body in bodies))
+    codes = [response.status_code for response in responses]
+    assert sorted(codes) == [200] + [412] * 7
+    assert await stored_bytes(running, KEY, tmp_path) == bodies[codes.index(200)]
+
+
+async def test_a_client_that_goes_away_leaves_nothing(running: RunningStore, tmp_path: Path) -> None:
+    signed = sign_put(running, KEY, DATA)
+    _, writer = await begin_upload(signed, DATA[:200_000], extra=f"Content-Length: {len(DATA)}\r\n")
+    await asyncio.sleep(0.1)
+    writer.close()
+    await writer.wait_closed()
+    await asyncio.sleep(0.1)
+    assert await running.store.head(KEY) is None
+    assert (await send(running, signed, DATA)).is_success
+
+
+async def test_a_download_has_the_bytes_and_the_signed_type(running: RunningStore) -> None:
+    await upload(running, KEY, DATA)
+    response = await running.http.get(sign_get(running, KEY, content_type="image/webp"))
+    assert (response.status_code, response.content) == (200, DATA)
+    assert response.headers["content-type"] == "image/webp"
+    assert response.headers["etag"]
+    assert response.headers["last-modified"]
+
+
+@pytest.mark.parametrize("disposition", list(Disposition))
+async def test_a_download_has_the_signed_disposition(running: RunningStore, disposition: Disposition) -> None:
+    await upload(running, KEY, b"abc")
+    response = await running.http.get(sign_get(running, KEY, disposition=disposition, filename="größe.jpg"))
+    header = response.headers["content-disposition"]
+    assert header.startswith(disposition.value)
+    assert "filename*=UTF-8''gr%C3%B6%C3%9Fe.jpg" in header
+
+
+async def test_a_range_is_served(running: RunningStore) -> None:
+    await upload(running, KEY, DATA)
+    response = await running.http.get(sign_get(running, KEY), headers={"Range": "bytes=1000-1999"})
+    assert (response.status_code, response.content) == (206, DATA[1000:2000])
+    assert response.headers["content-range"] == f"bytes 1000-1999/{len(DATA)}"
+
+
+async def test_a_client_that_has_the_bytes_gets_304(running: RunningStore) -> None:
+    await upload(running, KEY, DATA)
+    url = sign_get(running, KEY)
+    etag = (await running.http.get(url)).headers["etag"]
+    response = await running.http.get(url, headers={"If-None-Match": etag})
+    assert (response.status_code, response.content) == (304, b"")
+
+
+async def test_a_missing_object_is_404(running: RunningStore) -> None:
+    assert (await running.http.get(sign_get(running, KEY))).status_code == 404
+
+
+async def test_an_address_lives_no_longer_than_asked(running: RunningStore) -> None:
+    now = datetime.now(UTC)
+    put = sign_put(running, KEY, DATA)
+    get = running.store.sign_get(
+        KEY,
+        disposition=Disposition.INLINE,
+        filename="a",
+        content_type="image/png",
+        expires_in=FIVE_MINUTES,
+    )
+    assert timedelta(minutes=5) <= put.expires_at - now <= timedelta(minutes=5, seconds=2)
+    assert timedelta(minutes=4) <= get.expires_at - now <= timedelta(minutes=5, seconds=2)
+
+
+@pytest.mark.parametrize("expires_in", [timedelta(0), timedelta(seconds=-1), timedelta(days=8)])
+async def test_an_impossible_lifetime_is_a_value_error(running: RunningStore, expires_in: timedelta) -> None:
+    with pytest.raises(ValueError, match="lives"):
+        sign_put(running, KEY, DATA, expires_in=expires_in)
+    with pytest.raises(ValueError, match="lives"):
+        sign_get(running, KEY, expires_in=expires_in)
+
+
+@pytest.mark.parametrize(
+    "content_type", ["", "image", "image/png\r\nX: y", "image/png; a=\n", "ä/b", "a/" + "b" * 300]
+)
+async def test_a_malformed_type_is_a_value_error(running: RunningStore, content_type: str) -> None:
+    with pytest.raises(ValueError, match="content type"):
+        sign_put(running, KEY, DATA, content_type=content_type)
+    with pytest.raises(ValueError, match="content type"):
+        sign_get(running, KEY, content_type=content_type)
+
+
+@pytest.mark.parametrize(
+    ("byte_size", "sha", "md"),
+    [(-1, None, None), (1, "A" * 64, None), (1, "a" * 63, None), (1, None, "a" * 31)],
+)
+async def test_a_malformed_promise_is_a_value_error(
+    running: RunningStore, byte_size: int, sha: str | None, md: str | None
+) -> None:
+    with pytest.raises(ValueError, match=r"size|SHA|MD5"):
+        running.store.sign_put(
+            KEY, content_type="a/b", byte_size=byte_size, sha256=sha, md5=md, expires_in=FIVE_MINUTES
+        )
+
+
+@pytest.mark.parametrize("key", BAD_KEYS)
+async def test_a_key_outside_the_grammar_is_refused_everywhere(
+    running: RunningStore, key: str, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"abc")
+    with pytest.raises(InvalidKeyError):
+        sign_put(running, key, DATA)
+    with pytest.raises(InvalidKeyError):
+        sign_get(running, key)
+    with pytest.raises(InvalidKeyError):
+        await running.store.head(key)
+    with pytest.raises(InvalidKeyError):
+        await running.store.put_file(key, source, content_type="image/webp")
+    with pytest.raises(InvalidKeyError):
+        await running.store.fetch(key, tmp_path / "target")
+    with pytest.raises(InvalidKeyError):
+        await running.store.delete([KEY, key])
+    assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.parametrize("key", ["a", "x" * 255, "x" * 254 + "/" + "y" * 255 + "/z", "a/b-c_d.e/0"])
+async def test_a_key_within_the_grammar_is_stored(running: RunningStore, key: str, tmp_path: Path) -> None:
+    await upload(running, key, b"abc")
+    assert await keys(running) == [key]
+    assert await stored_bytes(running, key, tmp_path) == b"abc"
+
+
+async def test_put_file_stores_a_copy_and_replaces_what_was_there(
+    running: RunningStore, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(DATA)
+    await upload(running, KEY, b"old")
+    old = await running.store.head(KEY)
+    info = await running.store.put_file(KEY, source, content_type="image/webp")
+    source.write_bytes(b"written to later")
+    assert info == await running.store.head(KEY)
+    assert info.byte_size == len(DATA)
+    assert old is not None
+    assert info.etag != old.etag
+    assert await stored_bytes(running, KEY, tmp_path) == DATA
+
+
+async def test_put_file_refuses_a_symlink(running: RunningStore, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    (tmp_path / "link").symlink_to(tmp_path / "secret")
+    with pytest.raises(OSError, match="link"):
+        await running.store.put_file(KEY, tmp_path / "link", content_type="image/webp")
+    assert await keys(running) == []
+
+
+async def test_put_file_refuses_a_pipe_without_waiting(running: RunningStore, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="pipe"):
+        await running.store.put_file(KEY, tmp_path / "pipe", content_type="image/webp")
+
+
+async def test_fetch_makes_a_private_copy_and_hashes_it(running: RunningStore, tmp_path: Path) -> None:
+    await upload(running, KEY, DATA)
+    target = tmp_path / "target"
+    fetched = await running.store.fetch(KEY, target)
+    assert (fetched.byte_size, fetched.sha256) == (len(DATA), sha256(DATA))
+    assert target.read_bytes() == DATA
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    target.write_bytes(b"spoiled by a child")
+    assert await stored_bytes(running, KEY, tmp_path) == DATA
+
+
+async def test_fetch_of_a_missing_object_leaves_no_file(running: RunningStore, tmp_path: Path) -> None:
+    with pytest.raises(ObjectMissingError):
+        await running.store.fetch(KEY, tmp_path / "target")
+    assert not (tmp_path / "target").exists()
+
+
+async def test_fetch_overwrites_nothing(running: RunningStore, tmp_path: Path) -> None:
+    await upload(running, KEY, DATA)
+    (tmp_path / "target").write_bytes(b"mine")
+    with pytest.raises(FileExistsError):
+        await running.store.fetch(KEY, tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == b"mine"
+
+
+async def test_a_cancelled_fetch_leaves_no_file(running: RunningStore, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(bytes(256 * 1024 * 1024))
+    await running.store.put_file(KEY, source, content_type="image/webp")
+    fetching = asyncio.create_task(running.store.fetch(KEY, tmp_path / "target"))
+    await until((tmp_path / "target").exists)
+    fetching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await fetching
+    assert not (tmp_path / "target").exists()
+
+
+async def test_delete_can_be_done_twice(running: RunningStore) -> None:
+    await upload(running, KEY, DATA)
+    await upload(running, "0197/other", DATA)
+    await running.store.delete([KEY, "0197/never"])
+    await running.store.delete([KEY, KEY])
+    await running.store.delete([])
+    assert await keys(running) == ["0197/other"]
+
+
+async def test_a_deleted_key_can_be_uploaded_again(running: RunningStore) -> None:
+    signed = sign_put(running, KEY, DATA)
+    await send(running, signed, DATA)
+    await running.store.delete([KEY])
+    assert (await send(running, signed, DATA)).is_success
+
+
+async def test_delete_takes_many_keys(running: RunningStore) -> None:
+    many = [f"many/{number % 7}/{number}" for number in range(250)]
+    await asyncio.gather(*(upload(running, key, b"x") for key in many))
+    await running.store.delete(many[:-1])
+    assert await keys(running) == [many[-1]]
+
+
+async def test_list_is_in_key_order_and_takes_any_prefix(running: RunningStore) -> None:
+    names = ["a-b", "a.b", "a/b", "a/b-c/d", "a/c", "ab", "b/a", "b0"]
+    for key in reversed(names):
+        await upload(running, key, key.encode())
+    assert await keys(running) == sorted(names)
+    for prefix in ["a", "a/", "a/b", "a/b-c/", "b", "b/a", "zzz", "a/b-c/d/e"]:
+        assert await keys(running, prefix) == sorted(key for key in names if key.startswith(prefix))
+    assert [info.byte_size async for info in running.store.list("a/b")] == [3, 7]
+
+
+@pytest.mark.parametrize("prefix", ["/", "..", "a//", "../", "A", "a\0"])
+async def test_list_refuses_a_prefix_that_no_key_has(running: RunningStore, prefix: str) -> None:
+    with pytest.raises(InvalidKeyError):
+        await keys(running, prefix)
+
+
+async def test_check_proves_the_store_and_leaves_nothing(running: RunningStore) -> None:
+    await running.store.check()
+    assert await keys(running) == []

@@ -1,0 +1,188 @@
+"""Makes small pictures of every kind that is processed, as bytes.
+
+Each shows four coloured quarters when it is displayed upright: red, green / blue, white. A test can tell from
+one pixel whether a rendition stands right and has the right colours.
+"""
+
+import struct
+import zlib
+from collections.abc import Sequence
+
+import pyvips
+
+RED, GREEN, BLUE, WHITE = (230, 30, 40), (20, 160, 60), (30, 60, 200), (255, 255, 255)
+
+#: Hidden in EXIF, XMP and the comment: it must not appear in anything that is served.
+SECRET = "Secret-Photographer-4711"
+
+#: EXIF orientation → how the upright picture is stored; the inverse of what a viewer does.
+_STORED = {
+    1: lambda image: image,
+    2: lambda image: image.fliphor(),
+    3: lambda image: image.rot180(),
+    4: lambda image: image.flipver(),
+    5: lambda image: image.rot90().fliphor(),
+    6: lambda image: image.rot270(),
+    7: lambda image: image.rot90().flipver(),
+    8: lambda image: image.rot90(),
+}
+
+
+def jpeg(
+    width: int = 64,
+    height: int = 48,
+    *,
+    orientation: int | None = None,
+    gps: bool = False,
+    grey: bool = False,
+    cmyk: bool = False,
+    display_p3: bool = False,
+    progressive: bool = False,
+) -> bytes:
+    """`width` and `height` as displayed; `orientation` stores it turned and says so in EXIF."""
+    image = _quarters(width, height)
+    options: dict[str, object] = {"Q": 95, "interlace": progressive}
+    if grey:
+        image = image.colourspace("b-w")
+    if cmyk:
+        image, options["profile"] = image.icc_transform("cmyk", input_profile="srgb"), "cmyk"
+    if display_p3:
+        image, options["profile"] = image.icc_transform("p3", input_profile="srgb"), "p3"
+    if orientation is not None:
+        image = _STORED[orientation](image).copy()
+        image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    if gps:
+        image = _with_metadata(image)
+    return bytes(image.jpegsave_buffer(**options))
+
+
+def png(
+    width: int = 64,
+    height: int = 48,
+    *,
+    alpha: bool = False,
+    grey: bool = False,
+    palette: bool = False,
+    sixteen_bit: bool = False,
+    interlaced: bool = False,
+    gps: bool = False,
+) -> bytes:
+    """`alpha` makes the white quarter wholly transparent."""
+    image = _quarters(width, height)
+    if alpha:
+        image = _see_through(image)
+    if grey:
+        image = image.colourspace("b-w")
+    if sixteen_bit:
+        image = image.colourspace("grey16" if grey else "rgb16")
+    if gps:
+        image = _with_metadata(image)
+    return bytes(image.pngsave_buffer(interlace=interlaced, palette=palette))
+
+
+def webp(
+    width: int = 64, height: int = 48, *, alpha: bool = False, frames: int = 1, gps: bool = False
+) -> bytes:
+    image = _quarters(width, height)
+    if alpha:
+        image = _see_through(image)
+    if gps:
+        image = _with_metadata(image)
+    return bytes(_animated(image, frames).webpsave_buffer(Q=95))
+
+
+def gif(width: int = 64, height: int = 48, *, frames: int = 1) -> bytes:
+    return bytes(_animated(_quarters(width, height), frames).gifsave_buffer())
+
+
+def noise_png(width: int, height: int) -> bytes:
+    """As slow to process as a picture of its size can be."""
+    band = pyvips.Image.gaussnoise(width, height, mean=128, sigma=60)
+    image = band.bandjoin([band.fliphor(), band.flipver()]).cast("uchar").copy(interpretation="srgb")
+    return bytes(image.pngsave_buffer(compression=0))
+
+
+def png_bomb(width: int, height: int) -> bytes:
+    """A sound header that promises `width` × `height` pixels, and almost no data."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(4096))), (b"IEND", b""))
+    )
+
+
+def gif_bomb(width: int, height: int, frames: int) -> bytes:
+    """Frames of one pixel each on a canvas of `width` × `height`, 24 bytes a frame."""
+    frame = (
+        b"\x21\xf9\x04\0\x0a\0\0\0" + b"\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\0"
+    )
+    screen = struct.pack("<HHBBB", width, height, 0x80, 0, 0)
+    return b"GIF89a" + screen + b"\0\0\0\xff\xff\xff" + frame * frames + b"\x3b"
+
+
+def cut(data: bytes, share: float = 0.5) -> bytes:
+    """The first part of a file, as an upload that broke off leaves it."""
+    return data[: int(len(data) * share)]
+
+
+def pixel(data: bytes, x_share: float, y_share: float) -> Sequence[float]:
+    """The pixel at a share of width and height, of an encoded picture: 3 or 4 values of 0 to 255."""
+    image = pyvips.Image.new_from_buffer(data, "")
+    value: Sequence[float] = image.getpoint(int(image.width * x_share), int(image.height * y_share))
+    return value
+
+
+def corners(data: bytes) -> tuple[Sequence[float], ...]:
+    """The middle of each quarter: top left, top right, bottom left, bottom right."""
+    return tuple(pixel(data, x, y) for y in (0.25, 0.75) for x in (0.25, 0.75))
+
+
+def is_near(value: Sequence[float], expected: Sequence[float], tolerance: float) -> bool:
+    return all(abs(a - b) <= tolerance for a, b in zip(value[:3], expected[:3], strict=True))
+
+
+def _quarters(width: int, height: int) -> "pyvips.Image":
+    left, top = width // 2, height // 2
+    image = pyvips.Image.black(width, height, bands=3).copy(interpretation="srgb")
+    for colour, x, y, w, h in (
+        (RED, 0, 0, left, top),
+        (GREEN, left, 0, width - left, top),
+        (BLUE, 0, top, left, height - top),
+        (WHITE, left, top, width - left, height - top),
+    ):
+        if w and h:
+            image = image.draw_rect(list(colour), x, y, w, h, fill=True)
+    return image
+
+
+def _see_through(image: "pyvips.Image") -> "pyvips.Image":
+    alpha = (pyvips.Image.black(image.width, image.height) + 255).cast("uchar")
+    x, y = image.width // 2, image.height // 2
+    return image.bandjoin(alpha.draw_rect([0], x, y, image.width - x, image.height - y, fill=True))
+
+
+def _animated(image: "pyvips.Image", frames: int) -> "pyvips.Image":
+    """Every second frame shows the picture upside down: a still must be made of the first."""
+    if frames == 1:
+        return image
+    height = image.height
+    views = [image, image.rot180()]
+    strip = pyvips.Image.arrayjoin([views[number % 2] for number in range(frames)], across=1).copy()
+    strip.set_type(pyvips.GValue.gint_type, "page-height", height)
+    strip.set_type(pyvips.GValue.array_int_type, "delay", [100] * frames)
+    return strip
+
+
+def _with_metadata(image: "pyvips.Image") -> "pyvips.Image":
+    image = image.copy()
+    for name, value in (
+        ("exif-ifd0-Artist", SECRET),
+        ("exif-ifd3-GPSLatitudeRef", "N"),
+        ("exif-ifd3-GPSLatitude", "52/1 31/1 12/1"),
+        ("exif-ifd3-GPSLongitudeRef", "E"),
+        ("exif-ifd3-GPSLongitude", "13/1 24/1 18/1"),
+    ):
+        image.set_type(pyvips.GValue.gstr_type, name, value)
+    xmp = f"<x:xmpmeta xmlns:x='adobe:ns:meta/'>{SECRET}</x:xmpmeta>"
+    image.set_type(pyvips.GValue.blob_type, "xmp-data", xmp.encode())
+    return image
