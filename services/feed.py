@@ -40,6 +40,9 @@ BATCH = 512
 #: A lost ring costs this much.
 POLL_SECONDS = 1.0
 
+#: Between two looks: under a stream of writes their rings become one, and the process has time for others.
+PAUSE_SECONDS = 0.005
+
 #: One look at the log, numbering included; longer than a stopped process may hold the numbering lock.
 ROUND_SECONDS = 15.0
 
@@ -229,6 +232,7 @@ class EventFeed:
                         self._report_back()
                         backoff = MIN_BACKOFF_SECONDS
                         if not unfinished:
+                            await asyncio.sleep(PAUSE_SECONDS)
                             await rings.wait(POLL_SECONDS)
             except Exception:
                 # The edge of the task that every stream hangs on: whatever it was, look again.
