@@ -20,11 +20,11 @@ async def test_connections_that_the_server_ended_are_replaced_without_an_error(d
     before = {await asyncio.create_task(_backend(engine)) for _ in range(3)}
     admin = await asyncpg.connect(asyncpg_dsn(database_url))
     await admin.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
     await admin.close()
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.05)
     after = set(await asyncio.gather(*(_backend(engine) for _ in range(3))))
     await engine.dispose()
     assert before.isdisjoint(after)

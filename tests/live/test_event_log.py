@@ -61,11 +61,12 @@ async def kill_all_connections(url: str) -> None:
     connection = await connect(url)
     try:
         await connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
     finally:
         await connection.close()
+    await asyncio.sleep(0.05)  # until this process has read that they are closed
 
 
 async def settle() -> None:
