@@ -1,10 +1,13 @@
 """The table of contents: every root field of the contract and the function that answers it."""
 
+from typing import Any
+
 import strawberry
 from graphql import GraphQLError
 from strawberry.extensions import MaxAliasesLimiter, MaxTokensLimiter, QueryDepthLimiter
 from strawberry.schema.config import StrawberryConfig
-from strawberry.types import ExecutionContext
+from strawberry.types import ExecutionContext, ExecutionResult
+from strawberry.types.graphql import OperationType
 
 from resolvers import live as live_resolvers
 from resolvers import media as media_resolvers
@@ -86,6 +89,13 @@ class Subscription:
 
 
 class DarkroomSchema(strawberry.Schema):
+    async def execute(self, *args: Any, **kwargs: Any) -> ExecutionResult:
+        """Queries and mutations: a subscription sent here would be executed as if it were a query."""
+        allowed = kwargs.pop("allowed_operation_types", None) or set(OperationType)
+        return await super().execute(
+            *args, allowed_operation_types=set(allowed) - {OperationType.SUBSCRIPTION}, **kwargs
+        )
+
     def process_errors(
         self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
     ) -> None:
