@@ -1,5 +1,6 @@
 """The table of contents: every root field of the contract and the function that answers it."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import strawberry
@@ -89,12 +90,17 @@ class Subscription:
 
 
 class DarkroomSchema(strawberry.Schema):
-    async def execute(self, *args: Any, **kwargs: Any) -> ExecutionResult:
+    async def execute(
+        self,
+        query: str | None,
+        *args: Any,
+        allowed_operation_types: Iterable[OperationType] | None = None,
+        **kwargs: Any,
+    ) -> ExecutionResult:
         """Queries and mutations: a subscription sent here would be executed as if it were a query."""
-        allowed = kwargs.pop("allowed_operation_types", None) or set(OperationType)
-        return await super().execute(
-            *args, allowed_operation_types=set(allowed) - {OperationType.SUBSCRIPTION}, **kwargs
-        )
+        allowed = set(allowed_operation_types or OperationType) - {OperationType.SUBSCRIPTION}
+        kwargs["allowed_operation_types"] = allowed
+        return await super().execute(query, *args, **kwargs)
 
     def process_errors(
         self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
