@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from cross_web import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
@@ -14,6 +14,7 @@ from strawberry.http import GraphQLHTTPResponse
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types import ExecutionResult
 
+from app.body_limit import refused
 from app.runtime import Runtime
 from resolvers.context import RequestContext
 from resolvers.root import schema
@@ -43,8 +44,7 @@ class GraphQLView(GraphQL[RequestContext, None]):
         try:
             response = await self.run(Request(scope, receive))
         except HTTPException as error:
-            body = {"errors": [{"message": error.reason, "extensions": {"code": "BAD_USER_INPUT"}}]}
-            response = JSONResponse(body, status_code=error.status_code)
+            response = refused(error.status_code, error.reason)
         await response(scope, receive, send)
 
     async def get_context(

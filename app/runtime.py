@@ -91,7 +91,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
         secret = _secret(settings)
         store = DiskStore(settings.data_dir / "objects", base_url=f"{settings.origin}/objects", secret=secret)
         await store.sweep_incoming()
-        feed = EventFeed(sessions, doorbell)
+        feed = EventFeed(engine, doorbell)
         yield Runtime(
             settings=settings,
             database_url=url,

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import CursorResult, Table, func, update
 from sqlalchemy import delete as delete_rows
-from sqlmodel import select
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.models import EventLog, MediaEvent, MediaEventType, MediaKind, MediaStatus, Visibility
@@ -25,6 +25,9 @@ NUMBERING_BATCH = 10_000
 
 #: A process that stops while it holds the lock (SIGSTOP, a lost network) loses it after this long.
 NUMBERING_IDLE_MS = 5_000
+
+#: The lines that tell of a status; a change of the title is no transition.
+TRANSITIONS = (MediaEventType.CREATED, MediaEventType.STATUS_CHANGED, MediaEventType.DELETED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +144,21 @@ async def read_events(
     if media_id is not None:
         statement = statement.where(_EVENTS.c.media_id == media_id)
     return [LoggedEvent(**row._mapping) for row in await session.exec(statement)]
+
+
+async def last_transition(session: AsyncSession, owner_id: UUID, media_id: UUID) -> MediaEvent | None:
+    """The newest transition of the owner's media that the log still has, numbered or not."""
+    statement = (
+        select(MediaEvent)
+        .where(
+            col(MediaEvent.media_id) == media_id,
+            col(MediaEvent.owner_id) == owner_id,
+            col(MediaEvent.type).in_(TRANSITIONS),
+        )
+        .order_by(col(MediaEvent.version).desc())
+        .limit(1)
+    )
+    return (await session.exec(statement)).one_or_none()
 
 
 async def log_state(session: AsyncSession) -> LogState:

@@ -29,7 +29,11 @@ def is_outage(error: Exception) -> bool:
         return error.connection_invalidated or sqlstate.startswith(_AWAY)
     return isinstance(
         error,
-        OSError | TimeoutError | asyncpg.PostgresConnectionError | asyncpg.OperatorInterventionError,
+        OSError
+        | TimeoutError
+        | asyncpg.PostgresConnectionError
+        | asyncpg.OperatorInterventionError
+        | asyncpg.TooManyConnectionsError,
     )
 
 

@@ -14,6 +14,8 @@ from typing import Any
 import asyncpg
 import structlog
 from broadcaster import BroadcastBackend, Event
+from sqlalchemy import make_url
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +60,9 @@ class _Pending:
 
 
 class PostgresDoorbell(BroadcastBackend):
-    """Nothing here raises because the server is away: listening resumes by itself, rings are late or lost.
+    """Listens and rings on the server of `url`, an SQLAlchemy URL.
+
+    Nothing here raises because the server is away: listening resumes by itself, rings are late or lost.
 
     `probe_every`: seconds of silence after which the connection is asked whether it still lives.
     `patience`: seconds given to connecting and to each statement; together they bound how long a
@@ -66,7 +70,9 @@ class PostgresDoorbell(BroadcastBackend):
     """
 
     def __init__(self, url: str, *, probe_every: float = 5.0, patience: float = 5.0) -> None:
-        self._url = url.replace("postgresql+asyncpg://", "postgresql://", 1)
+        # Read as SQLAlchemy reads it, so that one URL means the same server here and to the engine.
+        dialect: Any = PGDialect_asyncpg  # untyped upstream
+        _, self._server = dialect().create_connect_args(make_url(url))
         self._probe_every = probe_every
         self._patience = patience
         self._channels: set[str] = set()
@@ -135,7 +141,7 @@ class PostgresDoorbell(BroadcastBackend):
     async def _connection(self) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
         async with asyncio.timeout(self._patience):
             connection = await asyncpg.connect(
-                self._url,
+                **self._server,
                 server_settings={"application_name": "darkroom doorbell", "synchronous_commit": "off"},
             )
         connection.add_termination_listener(lambda _: self._work.set())

@@ -8,6 +8,7 @@ from schema.ids import id_of
 from schema.inputs import MediaEventFilter, MediaFilter, TagFilter
 from services.errors import InvalidInput
 from services.live import EventFilter
+from services.validation import clean_term
 
 #: Of ids, or of slugs in each list of a TagFilter.
 MAX_TERMS = 100
@@ -53,7 +54,10 @@ def _media_ids(ids: Sequence[str] | None) -> frozenset[UUID] | None:
 
 
 def _slugs(slugs: Sequence[str] | None, name: str) -> frozenset[str] | None:
-    return None if slugs is None else frozenset(_bounded(slugs, f"filter.tags.{name}"))
+    if slugs is None:
+        return None
+    field = f"filter.tags.{name}"
+    return frozenset(clean_term(slug, field) for slug in _bounded(slugs, field))
 
 
 def _bounded(terms: Sequence[str], name: str) -> Sequence[str]:

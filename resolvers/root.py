@@ -1,6 +1,7 @@
 """The table of contents: every root field of the contract and the function that answers it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import strawberry
 from graphql import GraphQLError
@@ -13,7 +14,8 @@ from strawberry.extensions import (
     ValidationCache,
 )
 from strawberry.schema.config import StrawberryConfig
-from strawberry.types import ExecutionContext
+from strawberry.types import ExecutionContext, ExecutionResult
+from strawberry.types.graphql import OperationType
 
 from resolvers import live as live_resolvers
 from resolvers import media as media_resolvers
@@ -121,6 +123,18 @@ def _nothing() -> Iterator[None]:
 
 
 class DarkroomSchema(strawberry.Schema):
+    async def execute(
+        self,
+        query: str | None,
+        *args: Any,
+        allowed_operation_types: Iterable[OperationType] | None = None,
+        **kwargs: Any,
+    ) -> ExecutionResult:
+        """Queries and mutations: a subscription sent here would be executed as if it were a query."""
+        allowed = set(allowed_operation_types or OperationType) - {OperationType.SUBSCRIPTION}
+        kwargs["allowed_operation_types"] = allowed
+        return await super().execute(query, *args, **kwargs)
+
     def process_errors(
         self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
     ) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.events import (
@@ -25,7 +26,7 @@ from db.events import (
     read_events,
 )
 from db.reads import read_snapshot
-from db.sessions import Sessions
+from db.sessions import create_sessions
 from pubsub.doorbell import Doorbell, Rings
 
 log = structlog.get_logger(__name__)
@@ -38,6 +39,9 @@ BATCH = 512
 
 #: A lost ring costs this much.
 POLL_SECONDS = 1.0
+
+#: Between two looks: under a stream of writes their rings become one, and the process has time for others.
+PAUSE_SECONDS = 0.005
 
 #: One look at the log, numbering included; longer than a stopped process may hold the numbering lock.
 ROUND_SECONDS = 15.0
@@ -116,13 +120,17 @@ _NOWHERE = LogPosition(epoch=UUID(int=0), position=0)
 
 
 class EventFeed:
-    def __init__(self, sessions: Sessions, doorbell: Doorbell, *, window: int = WINDOW) -> None:
-        self._sessions = sessions
+    """While it runs it keeps one connection of the engine's pool; `window` is in events."""
+
+    def __init__(self, engine: AsyncEngine, doorbell: Doorbell, *, window: int = WINDOW) -> None:
+        self._engine = engine
+        self._sessions = create_sessions(engine)
         self._doorbell = doorbell
         self._capacity = window
         self._window: _Window | None = None
         self._waiting: dict[UUID | None, set[asyncio.Future[LogPosition]]] = {}
         self._stopped = False
+        self._away = False
         self._lag = 0
         self._looked_at = time.monotonic()
 
@@ -215,46 +223,62 @@ class EventFeed:
 
     async def _tail(self, rings: Rings) -> None:
         backoff = MIN_BACKOFF_SECONDS
-        away = False
         while True:
             try:
-                async with asyncio.timeout(ROUND_SECONDS):
-                    unfinished = await self._look()
+                async with self._engine.connect() as connection:
+                    while True:
+                        async with asyncio.timeout(ROUND_SECONDS):
+                            unfinished = await self._look(connection)
+                        self._report_back()
+                        backoff = MIN_BACKOFF_SECONDS
+                        if not unfinished:
+                            await asyncio.sleep(PAUSE_SECONDS)
+                            await rings.wait(POLL_SECONDS)
             except Exception:
                 # The edge of the task that every stream hangs on: whatever it was, look again.
-                if not away:
-                    log.warning("event_log_away", exc_info=True)
-                away = True
-                await asyncio.sleep(backoff * random.uniform(0.5, 1.0))
-                backoff = min(backoff * 2, MAX_BACKOFF_SECONDS)
-                continue
-            if away:
-                log.info("event_log_back")
-            away, backoff = False, MIN_BACKOFF_SECONDS
-            self._looked_at = time.monotonic()
-            if not unfinished:
-                await rings.wait(POLL_SECONDS)
+                self._report_away()
+            await asyncio.sleep(backoff * random.uniform(0.5, 1.0))
+            backoff = min(backoff * 2, MAX_BACKOFF_SECONDS)
 
-    async def _look(self) -> bool:
+    async def _look(self, connection: AsyncConnection) -> bool:
         """Number what has been committed and read what has been numbered; True when there may be more."""
-        async with self._sessions() as session, session.begin():
+        async with self._transaction(connection, "READ COMMITTED") as session:
             numbered = await number_events(session)
         if numbered:
             await self._doorbell.ring()
-        return await self._advance() or numbered == NUMBERING_BATCH
+        async with self._transaction(connection, "REPEATABLE READ") as session:
+            more = await self._advance(session)
+        return more or numbered == NUMBERING_BATCH
 
-    async def _advance(self) -> bool:
-        async with self._sessions() as session, session.begin():
-            await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-            state = await log_state(session)
-            after = self._window.place if self._window else state.end
-            events = await read_events(session, after=after.position, limit=BATCH)
+    @asynccontextmanager
+    async def _transaction(self, connection: AsyncConnection, isolation: str) -> AsyncIterator[AsyncSession]:
+        await connection.execution_options(isolation_level=isolation)
+        async with self._sessions(bind=connection) as session, session.begin():
+            yield session
+
+    async def _advance(self, session: AsyncSession) -> bool:
+        state = await log_state(session)
+        after = self._window.place if self._window else state.end
         if self._window is None or not state.reaches(after):
             self._window = _Window(state, self._capacity)
+            self._lag = 0
             self._wake_all()
             return False
-        if events:
-            self._window.append(events)
-            self._wake({topic for e in events for topic in (None, e.owner_id, e.media_id)}, after)
+        if state.position == after.position:
+            return False
+        events = await read_events(session, after=after.position, limit=BATCH)
+        self._window.append(events)
         self._lag = state.position - self._window.place.position
-        return len(events) == BATCH
+        self._wake({topic for e in events for topic in (None, e.owner_id, e.media_id)}, after)
+        return self._lag > 0
+
+    def _report_away(self) -> None:
+        if not self._away:
+            log.warning("event_log_away", exc_info=True)
+        self._away = True
+
+    def _report_back(self) -> None:
+        if self._away:
+            log.info("event_log_back")
+        self._away = False
+        self._looked_at = time.monotonic()

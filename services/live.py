@@ -11,11 +11,9 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, or_
-from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.events import LoggedEvent, LogPosition, LogState
+from db.events import TRANSITIONS, LoggedEvent, LogPosition, LogState, last_transition
 from db.media import media_by_ids
 from db.models import Media, MediaEvent, MediaEventType, MediaKind, MediaStatus, utc_now
 from db.reads import read_snapshot
@@ -25,9 +23,6 @@ from services.errors import NotFound
 from services.feed import EventFeed, LogTruncatedError
 
 _TERMINAL = (MediaStatus.READY, MediaStatus.FAILED)
-
-#: What `follow_media` tells: a change of title is no transition.
-_TRANSITIONS = (MediaEventType.CREATED, MediaEventType.STATUS_CHANGED, MediaEventType.DELETED)
 
 
 class LiveUpdateType(StrEnum):
@@ -73,7 +68,7 @@ class EventFilter:
     tags_none: frozenset[str] = field(default_factory=frozenset)
 
     def matches_after(self, event: LoggedEvent) -> bool:
-        if event.type is MediaEventType.DELETED:
+        if _is_deletion(event):
             return False
         return self._holds(event.media_id, event.kind, event.status, event.tags)
 
@@ -100,19 +95,32 @@ class EventFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Standing:
-    """One media, read after a place in the log was taken.
+    """One of the owner's media, read after a place in the log was taken.
 
-    `owned`: it is the viewer's, or was until it was deleted. `row`: None once it is deleted.
-    `ending_logged`: the log has a terminal transition after the place, numbered or not yet.
+    `row` is None once it is deleted; `last` is the newest transition in the log, None when it was pruned.
     """
 
-    owned: bool
     row: Media | None
-    ending_logged: bool
+    last: MediaEvent | None
+
+    @property
+    def known(self) -> bool:
+        """It is there, or the log still tells that it was."""
+        return self.row is not None or (self.last is not None and self.last.type is MediaEventType.DELETED)
 
     @property
     def ended(self) -> bool:
         return self.row is None or self.row.status in _TERMINAL
+
+    def logged_after(self, place: LogPosition) -> bool:
+        """Whether whoever follows from `place` will be told how it stands."""
+        if self.last is None:
+            return False
+        return self.last.position is None or self.last.position > place.position
+
+    def is_history(self, event: LoggedEvent) -> bool:
+        """A FAILED that was retried since ends no stream."""
+        return self.last is not None and event.version < self.last.version
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,30 +143,33 @@ class LiveEvents:
         once as it is. Raises NotFound and InvalidInput before anything is sent.
         """
         end, place = await self._start(after)
-        standing = await self._standing(owner_id, media_id, place or end.end)
-        if not standing.owned or (standing.row is None and after is None):
+        standing = await self._standing(owner_id, media_id)
+        if not standing.known or (standing.row is None and after is None):
             raise NotFound("There is no media with this id.", "id")
         if after is not None and place is None:
             yield self._resync(end)
         seen = 0
         while True:
-            if place is None or (standing.ended and not standing.ending_logged):
+            if place is None or (standing.ended and not standing.logged_after(place)):
                 if standing.row is None:
                     return
                 yield self._snapshot(standing.row, end)
                 if standing.ended:
                     return
                 seen = standing.row.version
+            following = self.feed.follow(place or end.end, owner_id=owner_id, media_id=media_id)
             try:
-                async with aclosing(
-                    self._transitions(owner_id, media_id, place or end.end, seen)
-                ) as transitions:
-                    async for update in transitions:
-                        yield update
-                return
+                async with aclosing(following) as batches:
+                    async for batch in batches:
+                        transitions = [e for e in batch if e.type in TRANSITIONS and e.version > seen]
+                        rows = await self._rows(owner_id, transitions)
+                        for event in transitions:
+                            yield self._update(event, end.epoch, rows, not _is_deletion(event))
+                            if _is_ending(event) and not standing.is_history(event):
+                                return
             except LogTruncatedError:
                 end, place = await self.feed.state(), None
-                standing = await self._standing(owner_id, media_id, end.end)
+                standing = await self._standing(owner_id, media_id)
                 yield self._resync(end)
 
     async def follow_library(
@@ -190,20 +201,6 @@ class LiveEvents:
         place = None if after is None else self.cursors.decode(after, epoch=state.epoch)
         return state, place if place is not None and state.reaches(place) else None
 
-    async def _transitions(
-        self, owner_id: UUID, media_id: UUID, place: LogPosition, seen: int
-    ) -> AsyncGenerator[LiveUpdate]:
-        """Transitions after `place` with a version above `seen`, up to and including the terminal one."""
-        following = self.feed.follow(place, owner_id=owner_id, media_id=media_id)
-        async with aclosing(following) as batches:
-            async for batch in batches:
-                news = [e for e in batch if e.type in _TRANSITIONS and e.version > seen]
-                rows = await self._rows(owner_id, news)
-                for event in news:
-                    yield self._update(event, place.epoch, rows, event.type is not MediaEventType.DELETED)
-                    if event.type is MediaEventType.DELETED or event.status in _TERMINAL:
-                        return
-
     async def _matching(
         self, owner_id: UUID, filter: EventFilter, batch: Sequence[LoggedEvent], epoch: UUID
     ) -> list[LiveUpdate]:
@@ -222,18 +219,11 @@ class LiveEvents:
 
         return await read_snapshot(self.sessions, read)
 
-    async def _standing(self, owner_id: UUID, media_id: UUID, place: LogPosition) -> _Standing:
+    async def _standing(self, owner_id: UUID, media_id: UUID) -> _Standing:
         async def read(session: AsyncSession) -> _Standing:
-            row = next(iter(await media_by_ids(session, owner_id, [media_id])), None)
-            owned = row is not None or await _logged(session, owner_id, media_id, _DELETION)
-            ending_logged = owned and await _logged(
-                session,
-                owner_id,
-                media_id,
-                _ENDING,
-                or_(col(MediaEvent.position).is_(None), col(MediaEvent.position) > place.position),
-            )
-            return _Standing(owned=owned, row=row, ending_logged=ending_logged)
+            rows = await media_by_ids(session, owner_id, [media_id])
+            last = await last_transition(session, owner_id, media_id)
+            return _Standing(row=next(iter(rows), None), last=last)
 
         return await read_snapshot(self.sessions, read)
 
@@ -268,21 +258,9 @@ class LiveEvents:
         return LiveUpdate(type=type, cursor=self.cursors.encode(end.end), occurred_at=utc_now())
 
 
-_DELETION = col(MediaEvent.type) == MediaEventType.DELETED
-_ENDING = or_(
-    _DELETION,
-    and_(
-        col(MediaEvent.type).in_([MediaEventType.CREATED, MediaEventType.STATUS_CHANGED]),
-        col(MediaEvent.status).in_(_TERMINAL),
-    ),
-)
+def _is_deletion(event: LoggedEvent) -> bool:
+    return event.type is MediaEventType.DELETED
 
 
-async def _logged(
-    session: AsyncSession, owner_id: UUID, media_id: UUID, *conditions: ColumnElement[bool]
-) -> bool:
-    """Whether the log has such a line of this owner's media, numbered or not."""
-    statement = select(MediaEvent.id).where(
-        col(MediaEvent.media_id) == media_id, col(MediaEvent.owner_id) == owner_id, *conditions
-    )
-    return (await session.exec(statement.limit(1))).first() is not None
+def _is_ending(event: LoggedEvent) -> bool:
+    return _is_deletion(event) or event.status in _TERMINAL

@@ -86,12 +86,8 @@ class Uploads:
                 [InvalidInput(f"inputs must be at most {MAX_REQUESTS}, not {len(requests)}.", "inputs")]
             )
         checked = [self._checked(request) for request in requests]
-        names = {
-            slug: name
-            for request in checked
-            if isinstance(request, CleanUploadRequest)
-            for slug, name in request.tags.items()
-        }
+        accepted = [request for request in checked if isinstance(request, CleanUploadRequest)]
+        names = {slug: name for request in accepted for slug, name in request.tags.items()}
         async with self.sessions.begin() as session:
             # All tags first and in one order: two calls at once can't wait for each other.
             tags = await ensure_tags(session, owner.id, names)

@@ -70,6 +70,11 @@ def _clean_text(value: str | None, field: str, limit: int, *, allowed: str) -> s
     return _without_controls(value, field, allowed=allowed)
 
 
+def clean_term(value: str, field: str) -> str:
+    """A word to look for, such as a slug."""
+    return _without_controls(value, field, allowed="")
+
+
 def _without_controls(value: str, field: str, *, allowed: str) -> str:
     # Cc: PostgreSQL refuses NUL, and control characters forge lines in logs and terminals.
     # Cs: a lone surrogate has no UTF-8 form.
@@ -118,10 +123,10 @@ def slugify(name: str, field: str) -> str:
     Letters and digits of every script stay, folded (NFKC, casefold); all else becomes single hyphens.
     """
     if not 1 <= len(name.strip()) <= MAX_TAG_CHARACTERS:
-        raise InvalidInput(f"A tag in {field} must have 1 to {MAX_TAG_CHARACTERS} characters.", field)
+        raise InvalidInput(f"A tag's name must have 1 to {MAX_TAG_CHARACTERS} characters ({field}).", field)
     _without_controls(name, field, allowed="")
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     slug = re.sub(r"[^\w]+", "-", folded).strip("-_")
     if not slug:
-        raise InvalidInput(f"A tag in {field} must contain a letter or a digit.", field)
+        raise InvalidInput(f"A tag's name must contain a letter or a digit ({field}).", field)
     return slug

@@ -1,4 +1,4 @@
-"""A migrated database, and processes' worth of doorbell and feed on it."""
+"""Sessions on the test's database, and processes' worth of doorbell and feed on it."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -6,7 +6,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import pytest
 from broadcaster import Broadcast
 
-from db.migrate import migrate
 from db.sessions import Sessions, create_engine, create_sessions
 from pubsub.doorbell import Doorbell
 from pubsub.postgres_doorbell import PostgresDoorbell
@@ -18,7 +17,6 @@ StartFeed = Callable[..., AbstractAsyncContextManager[EventFeed]]
 @pytest.fixture
 async def sessions(database_url: str) -> AsyncIterator[Sessions]:
     engine = create_engine(database_url)
-    await migrate(engine)
     yield create_sessions(engine)
     await engine.dispose()
 
@@ -38,7 +36,7 @@ def start_feed(database_url: str, sessions: Sessions) -> StartFeed:
         engine = create_engine(database_url)
         try:
             async with Broadcast(backend=PostgresDoorbell(database_url)) as broadcast:
-                feed = EventFeed(create_sessions(engine), Doorbell(broadcast, channel), window=window)
+                feed = EventFeed(engine, Doorbell(broadcast, channel), window=window)
                 async with feed.running():
                     yield feed
         finally:

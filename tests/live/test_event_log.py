@@ -61,11 +61,12 @@ async def kill_all_connections(url: str) -> None:
     connection = await connect(url)
     try:
         await connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
     finally:
         await connection.close()
+    await asyncio.sleep(0.05)  # until this process has read that they are closed
 
 
 async def settle() -> None:
@@ -91,9 +92,9 @@ async def test_every_change_arrives_once_and_in_order_while_two_processes_number
     async def ring() -> None:
         while not stop.is_set():
             await doorbell.ring()
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.01)
 
-    async with start_feed() as one, start_feed(window=256) as two, asyncio.timeout(60):
+    async with start_feed() as one, start_feed(window=256) as two, asyncio.timeout(120):
         start = await one.position()
         ringing = asyncio.create_task(ring())
         following = [

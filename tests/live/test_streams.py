@@ -183,6 +183,33 @@ async def test_a_cursor_from_after_the_end_brings_the_state_once(owner: Owner, l
     assert await to_the_end(live.follow_media(owner.id, media_id, deleted[-1].cursor)) == []
 
 
+async def test_a_failure_that_was_retried_meanwhile_does_not_end_a_resumed_stream(
+    owner: Owner, live: LiveEvents
+) -> None:
+    before = await live.live_cursor()
+    media_id = await owner.upload(status=PROCESSING)
+    await owner.turn(media_id, FAILED, PROCESSING)
+    async with aclosing(live.follow_media(owner.id, media_id, before)) as stream:
+        replayed = await take(stream, 3)
+        await owner.turn(media_id, READY)
+        rest = await to_the_end(stream)
+    assert told(replayed + rest) == [
+        "CREATED 1 PROCESSING",
+        "STATUS_CHANGED 2 FAILED",
+        "STATUS_CHANGED 3 PROCESSING",
+        "STATUS_CHANGED 4 READY",
+    ]
+
+
+async def test_a_change_of_the_title_after_the_end_hides_nothing(owner: Owner, live: LiveEvents) -> None:
+    before = await live.live_cursor()
+    media_id = await owner.upload(status=PROCESSING)
+    await owner.turn(media_id, READY)
+    await owner.retag(media_id, [], ["cat"])
+    replayed = await to_the_end(live.follow_media(owner.id, media_id, before))
+    assert told(replayed) == ["CREATED 1 PROCESSING", "STATUS_CHANGED 2 READY"]
+
+
 async def test_two_streams_of_one_media_tell_the_same(owner: Owner, live: LiveEvents) -> None:
     media_id = await owner.upload()
     streams = [live.follow_media(owner.id, media_id) for _ in range(2)]

@@ -1,0 +1,63 @@
+"""What the client claims of a file, and how foreign text is made safe."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from app.client.errors import FileProblemError, UsageError
+from app.client.files import check_paths, guess_mime_type, inspect
+from app.client.text import decimal_bytes, printable, sendable
+from tests import pictures
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "expected"),
+    [
+        (pictures.jpeg(), "a.png", "image/jpeg"),
+        (pictures.png(), "a.jpg", "image/png"),
+        (pictures.webp(), "a", "image/webp"),
+        (pictures.gif(), "a.txt", "image/gif"),
+        (b"\0\0\0\x1cftypavif\0\0\0\0", "a.jpg", "image/avif"),
+        (b"%PDF-1.7", "a.jpg", "application/pdf"),
+        (b"plain text", "a.jpg", "image/jpeg"),
+        (b"plain text", "a", "application/octet-stream"),
+    ],
+)
+def test_the_type_comes_from_clear_bytes_first_then_from_the_name(
+    content: bytes, name: str, expected: str
+) -> None:
+    assert guess_mime_type(content[:16], name) == expected
+
+
+async def test_size_and_hash_are_of_the_whole_file(tmp_path: Path) -> None:
+    content = b"x" * 5_000_000
+    (tmp_path / "a.bin").write_bytes(content)
+    file = await inspect(tmp_path / "a.bin")
+    assert (file.byte_size, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+
+
+async def test_an_empty_file_and_one_that_vanished_are_told(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    with pytest.raises(FileProblemError, match=r"The file is empty\."):
+        await inspect(tmp_path / "empty")
+    with pytest.raises(FileProblemError, match=r"can't be read: no such file or directory\."):
+        await inspect(tmp_path / "gone")
+
+
+def test_a_name_that_no_file_can_have_is_wrong_usage() -> None:
+    with pytest.raises(UsageError):
+        check_paths([Path("a\0b")])
+
+
+def test_foreign_text_is_escaped_for_the_terminal_and_made_unicode_for_the_wire() -> None:
+    assert printable("a\x1b[2J\u202e\udcff\n é ×") == "a\\x1b[2J\\u202e\\udcff\\n é ×"
+    assert sendable("a\udcff") == "a\N{REPLACEMENT CHARACTER}"
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_960, "1.0 MB"), (5 * 10**12, "5,000.0 GB")],
+)
+def test_bytes_are_told_in_decimal_units(count: int, expected: str) -> None:
+    assert decimal_bytes(count) == expected
