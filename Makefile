@@ -12,8 +12,8 @@ export PYTHON
 setup: ## create .venv and install what Darkroom needs (PYTHON=… chooses the interpreter)
 	@tools/setup requirements.lock
 
-run: setup ## serve on 127.0.0.1:8000, with PostgreSQL and worker (ARGS=… for more options)
-	@trap : INT; $(PY) -m app serve $(ARGS) || [ $$? -eq 130 ]
+run: setup ## serve on 127.0.0.1:8000, with PostgreSQL and worker
+	@trap : INT; $(PY) -m app serve || [ $$? -eq 130 ]
 
 ##@ Develop
 setup-dev:

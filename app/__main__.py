@@ -102,11 +102,14 @@ def _read_settings() -> "Settings":
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
     """Run to the end; what a person can mend is said in a sentence."""
+    import uvloop
+
     from app.embedded_postgres import EmbeddedPostgresError
     from db.migrate import WrongRevisionError
 
     try:
-        asyncio.run(main)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(main)
     except (EmbeddedPostgresError, WrongRevisionError) as error:
         raise SystemExit(str(error)) from None
 

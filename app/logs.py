@@ -39,7 +39,8 @@ def configure_logs(level: str) -> None:
 def _rendering() -> list[Processor]:
     strip = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if sys.stdout.isatty():
-        return [strip, structlog.dev.ConsoleRenderer()]
+        # The default formatter prints the values of all locals: passwords and signed addresses among them.
+        return [strip, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     return [strip, structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_dumps)]
 
 

@@ -13,6 +13,7 @@ from app.embedded_postgres import embedded_postgres
 from app.secret import installation_secret
 from app.settings import Settings
 from app.workspace import own_workspace
+from db.events import settle_log
 from db.migrate import check_revision, migrate
 from db.models import User
 from db.sessions import Sessions, create_engine, create_sessions
@@ -91,6 +92,8 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
         secret = _secret(settings)
         store = DiskStore(settings.data_dir / "objects", base_url=f"{settings.origin}/objects", secret=secret)
         await store.sweep_incoming()
+        async with sessions.begin() as session:
+            await settle_log(session)
         feed = EventFeed(engine, doorbell)
         yield Runtime(
             settings=settings,

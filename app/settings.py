@@ -121,6 +121,11 @@ class Settings(BaseSettings):
                 "may do everything. Use DARKROOM_HOST=127.0.0.1, or set DARKROOM_ALLOW_ANONYMOUS=1 if a "
                 "gateway in front of it asks who it is."
             )
+        if self.host in {"0.0.0.0", "::"} and self.public_url is None:
+            raise SystemExit(
+                f"Signed addresses must say where clients find Darkroom, and {self.host} does not: "
+                "set DARKROOM_PUBLIC_URL, as in https://media.example.com."
+            )
 
 
 def _is_loopback(host: str) -> bool:

@@ -17,6 +17,7 @@ from pgqueuer.queries import Queries
 from app.embedded_postgres import asyncpg_dsn
 from app.runtime import Runtime
 from services.processing_steps import STEP_ENTRYPOINT
+from storage.errors import StorageError
 
 log = structlog.get_logger()
 
@@ -28,6 +29,9 @@ POLL = timedelta(seconds=5)
 
 #: A stopping worker lets its steps run on for this long before it hands them back.
 DRAIN_SECONDS = 5.0
+
+#: A half-open connection to the database is noticed after this long.
+COMMAND_SECONDS = 30.0
 
 CHORES_EVERY_SECONDS = 60.0
 RECONNECT_SECONDS = (0.2, 5.0)
@@ -44,8 +48,7 @@ async def running_worker(runtime: Runtime) -> AsyncIterator[None]:
             yield
         finally:
             chores.cancel()
-            await worker.stop()
-            await asyncio.wait([queue])
+            await worker.stop(queue)
 
 
 class _Worker:
@@ -74,20 +77,30 @@ class _Worker:
     async def do_chores(self) -> None:
         while True:
             await self._runtime.services.housekeeping.run()
+            try:
+                await self._runtime.store.sweep_incoming()
+            except StorageError:
+                log.warning("incoming_not_swept", exc_info=True)
             await asyncio.sleep(CHORES_EVERY_SECONDS)
 
-    async def stop(self) -> None:
+    async def stop(self, queue: asyncio.Task[None]) -> None:
         """Take no more jobs; give the running steps a moment, then hand them back."""
         self._stopping.set()
         if self._manager is not None:
             self._manager.shutdown.set()
-        if self._steps:
-            await asyncio.wait(self._steps, timeout=DRAIN_SECONDS)
-        for step in self._steps:
-            step.cancel()
+        await asyncio.wait([queue], timeout=DRAIN_SECONDS)
+        cancelled: set[asyncio.Task[None]] = set()
+        while not queue.done():
+            # Again and again: the queue may still begin what it had asked for before.
+            for step in self._steps - cancelled:
+                step.cancel()
+                cancelled.add(step)
+            await asyncio.wait([queue], timeout=0.1)
 
     async def _work_while_connected(self) -> None:
-        connection = await asyncpg.connect(asyncpg_dsn(self._runtime.database_url), timeout=10)
+        connection = await asyncpg.connect(
+            asyncpg_dsn(self._runtime.database_url), timeout=10, command_timeout=COMMAND_SECONDS
+        )
         try:
             manager = self._manager = QueueManager(Queries(AsyncpgDriver(connection)))
             manager.entrypoint(STEP_ENTRYPOINT)(self._run_step)
@@ -100,6 +113,7 @@ class _Worker:
                 batch_size=1,
                 max_concurrent_tasks=self._runtime.settings.slots,
                 heartbeat_timeout=HEARTBEAT_TIMEOUT,
+                log_aggregation_interval=timedelta(0),  # its statistics would be read by nobody
             )
         finally:
             self._manager = None

@@ -1,4 +1,4 @@
-"""Blobs that nobody needs any more, and the outbox through which their objects are removed."""
+"""Blobs that may not be needed any more, and the outbox through which their objects are removed."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -14,16 +14,16 @@ from db.models import Blob, DeletionOutbox, Media, Rendition, Upload, UploadStat
 
 async def give_to_collector(session: AsyncSession, blob_id: UUID, *, grace: timedelta) -> None:
     """Let the collector look at the blob after `grace`; it takes what is not needed then."""
+    blob = await session.get_one(Blob, blob_id)
     due = utc_now() + grace
-    statement = insert(DeletionOutbox).values(blob_id=blob_id, not_before=due)
+    statement = insert(DeletionOutbox).values(blob_id=blob_id, key=blob.key, not_before=due)
     await session.exec(statement.on_conflict_do_update(index_elements=["blob_id"], set_={"not_before": due}))
 
 
-async def lock_due_blobs(session: AsyncSession, *, limit: int) -> Sequence[Blob]:
-    """Blobs whose time in the outbox has come, locked; those that another collector holds are passed over."""
+async def lock_due(session: AsyncSession, *, limit: int) -> Sequence[DeletionOutbox]:
+    """Rows whose time has come, locked; those that another collector holds are passed over."""
     statement = (
-        select(Blob)
-        .join(DeletionOutbox, col(DeletionOutbox.blob_id) == col(Blob.id))
+        select(DeletionOutbox)
         .where(col(DeletionOutbox.not_before) <= utc_now())
         .order_by(col(DeletionOutbox.not_before))
         .limit(limit)
@@ -32,7 +32,21 @@ async def lock_due_blobs(session: AsyncSession, *, limit: int) -> Sequence[Blob]
     return (await session.exec(statement)).all()
 
 
-async def is_needed(session: AsyncSession, blob_id: UUID) -> bool:
+async def forget_unneeded(session: AsyncSession, blob_id: UUID) -> bool:
+    """Remove the blob's row and its renditions' if no media needs it; True when it is not needed.
+
+    A blob that an aborted or expired upload names keeps its row. After the commit nobody can come to need it.
+    """
+    await session.exec(select(Blob.id).where(col(Blob.id) == blob_id).with_for_update())
+    if await _is_needed(session, blob_id):
+        return False
+    await session.exec(delete(Rendition).where(col(Rendition.blob_id) == blob_id))
+    named = select(Media.id).where(col(Media.blob_id) == blob_id)
+    await session.exec(delete(Blob).where(col(Blob.id) == blob_id, ~named.exists()))
+    return True
+
+
+async def _is_needed(session: AsyncSession, blob_id: UUID) -> bool:
     """Whether some media shows the blob, or may still come to show it."""
     statement = (
         select(Media.id)
@@ -47,15 +61,6 @@ async def is_needed(session: AsyncSession, blob_id: UUID) -> bool:
         .limit(1)
     )
     return (await session.exec(statement)).first() is not None
-
-
-async def forget_blob(session: AsyncSession, blob_id: UUID) -> None:
-    """Remove the blob's row and what hangs on it; only its renditions where a media still names it."""
-    await session.exec(delete(DeletionOutbox).where(col(DeletionOutbox.blob_id) == blob_id))
-    await session.exec(delete(Rendition).where(col(Rendition.blob_id) == blob_id))
-    named = select(Media.id).where(col(Media.blob_id) == blob_id).limit(1)
-    if (await session.exec(named)).first() is None:
-        await session.exec(delete(Blob).where(col(Blob.id) == blob_id))
 
 
 async def leave_outbox(session: AsyncSession, blob_id: UUID) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import CursorResult, Table, func, update
+from sqlalchemy import CursorResult, Table, column, func, table, update
 from sqlalchemy import delete as delete_rows
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -165,6 +165,24 @@ async def log_state(session: AsyncSession) -> LogState:
     statement = select(_LOG.c.epoch, _LOG.c.position, _LOG.c.pruned_through)
     epoch, position, pruned_through = (await session.exec(statement)).one()
     return LogState(epoch=epoch, position=position, pruned_through=pruned_through)
+
+
+async def settle_log(session: AsyncSession) -> None:
+    """Draw a new epoch where the log finds itself in another database than before.
+
+    A restored dump continues from older positions, so cursors from after it was made must not be followed.
+    """
+    home = func.concat(
+        select(column("system_identifier")).select_from(func.pg_control_system()).scalar_subquery(),
+        "/",
+        select(column("oid"))
+        .select_from(table("pg_database"))
+        .where(column("datname") == func.current_database())
+        .scalar_subquery(),
+    )
+    await session.exec(
+        update(_LOG).where(_LOG.c.home.is_distinct_from(home)).values(home=home, epoch=func.gen_random_uuid())
+    )
 
 
 async def prune_events(session: AsyncSession, *, older_than: datetime, limit: int = NUMBERING_BATCH) -> int:

@@ -26,8 +26,11 @@ async def enqueue(
     return int(job_id)
 
 
-async def prune_job_log(session: AsyncSession, *, older_than: datetime) -> None:
-    """Forget what the queue logged of jobs (three rows each), which it never does itself."""
-    await session.execute(
-        text("DELETE FROM pgqueuer_log WHERE created < :older_than"), {"older_than": older_than}
+async def prune_job_log(session: AsyncSession, *, older_than: datetime, limit: int = 10_000) -> int:
+    """Forget at most `limit` of the rows that the queue logs (three a job) and never forgets itself."""
+    statement = text(
+        "DELETE FROM pgqueuer_log WHERE id IN"
+        " (SELECT id FROM pgqueuer_log WHERE created < :older_than LIMIT :limit)"
     )
+    result = await session.execute(statement, {"older_than": older_than, "limit": limit})
+    return int(result.rowcount)  # type: ignore[attr-defined]

@@ -300,8 +300,9 @@ class MediaEvent(SQLModel, table=True):
 class EventLog(SQLModel, table=True):
     """The one row that numbers the log.
 
-    `epoch` names this log: a restored dump draws a new one. `position` is the last number given;
-    lines up to `pruned_through` are no longer kept.
+    `epoch` names this log; `position` is the last number given; lines up to `pruned_through` are no longer
+    kept. `home` is the database that the log belongs to: in another one, as after the restore of a dump, a
+    new epoch is drawn (`db.events.settle_log`).
     """
 
     __tablename__: ClassVar[Any] = "event_log"
@@ -310,14 +311,18 @@ class EventLog(SQLModel, table=True):
     epoch: UUID = Field(default_factory=new_id)
     position: int = Field(default=0, sa_type=BigInteger)
     pruned_through: int = Field(default=0, sa_type=BigInteger)
+    home: str | None = Field(default=None, sa_type=Text)
 
 
 class DeletionOutbox(SQLModel, table=True):
-    """Blobs whose last media is gone; the collector removes their objects once `not_before` has passed."""
+    """Blobs that may not be needed any more: their media was deleted, or their upload came to nothing.
+
+    Once `not_before` has passed, the collector looks whether they are. The row outlives the blob's, so that
+    the objects below `key` are removed although nothing else knows of them.
+    """
 
     __tablename__: ClassVar[Any] = "deletion_outbox"
 
-    blob_id: UUID = Field(
-        sa_column=Column(ForeignKey("blobs.id", ondelete="CASCADE"), primary_key=True, nullable=False)
-    )
+    blob_id: UUID = Field(primary_key=True)
+    key: str = Field(sa_type=Text)
     not_before: datetime = Field(sa_type=_TIMESTAMP, index=True)

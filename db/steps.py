@@ -61,6 +61,19 @@ async def lock_held_step(session: AsyncSession, step_id: UUID, *, attempt: int) 
     return (await session.exec(statement)).one_or_none()
 
 
+async def touch_step(session: AsyncSession, step_id: UUID, *, attempt: int) -> None:
+    """Tell that the step is being worked on, to whoever looks for stranded ones."""
+    await session.exec(
+        update(ProcessingStep)
+        .where(
+            col(ProcessingStep.id) == step_id,
+            col(ProcessingStep.status) == StepStatus.RUNNING,
+            col(ProcessingStep.attempt) == attempt,
+        )
+        .values(updated_at=utc_now())
+    )
+
+
 async def steps_of(session: AsyncSession, media_id: UUID) -> Sequence[ProcessingStep]:
     statement = select(ProcessingStep).where(col(ProcessingStep.media_id) == media_id)
     return (await session.exec(statement)).all()

@@ -85,7 +85,7 @@ def _request(task: str, source: Path, mime_type: str, limits: ImageLimits) -> st
 
 
 def _environment(job_dir: Path, limits: ImageLimits) -> dict[str, str]:
-    """All of it: no secret of the service is within the decoder's reach."""
+    """All of it: nothing of the service's own environment, where its secrets may stand."""
     return {
         "LC_ALL": "C.UTF-8",
         "TMPDIR": str(job_dir.absolute()),

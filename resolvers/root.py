@@ -61,7 +61,7 @@ class Query:
     viewer = strawberry.field(resolver=node_resolvers.viewer, description="Who asks.")
 
 
-@strawberry.type(description="What can be changed. Every mutation may be sent again.")
+@strawberry.type(description="What can be changed.")
 class Mutation:
     request_upload = strawberry.mutation(
         resolver=upload_resolvers.request_upload,
@@ -77,7 +77,7 @@ class Mutation:
     )
     abort_upload = strawberry.mutation(
         resolver=upload_resolvers.abort_upload,
-        description="Give up an upload: its media fails as CANCELLED and what arrived is removed.",
+        description="Give up an upload: its media fails as CANCELLED and what arrived is removed later.",
     )
     update_media = strawberry.mutation(
         resolver=media_resolvers.update_media, description="Change what the owner says of a media."

@@ -171,13 +171,16 @@ class EventFeed:
         interest = _Interest(owner_id, media_id)
         while not self._stopped:
             page = self._window.page(after, interest) if self._window else None
+            shared = page is not None
             if page is None:
                 page = await self._read(after, interest)
             if page.events:
                 yield page.events
             if page.through > after.position:
                 after = LogPosition(epoch=after.epoch, position=page.through)
-            elif not self._stopped:
+            elif not self._stopped and (shared or self._window is None):
+                # A window that was made while the log was read may hold what the log did not show yet, and
+                # its waking is past: that is looked at first. From here to the waiting nothing else runs.
                 passed = await self._news(interest.topic)
                 if passed.epoch == after.epoch and passed.position > after.position:
                     after = passed

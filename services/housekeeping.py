@@ -3,15 +3,17 @@
 Every chore is level-triggered and takes rows that nobody else holds, so any number of workers may do it.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
 import structlog
 
-from db.blobs import forget_blob, is_needed, leave_outbox, lock_due_blobs
+from db.blobs import forget_unneeded, leave_outbox, lock_due
 from db.events import prune_events
 from db.jobs import prune_job_log
-from db.models import Blob, utc_now
+from db.models import utc_now
 from db.sessions import Sessions
 from services.keys import renditions_prefix
 from services.processing import Processing
@@ -25,6 +27,12 @@ EVENT_RETENTION = timedelta(days=7)
 
 JOB_LOG_RETENTION = timedelta(days=1)
 
+#: Until then nobody else takes objects that are being removed, or could not be.
+REMOVAL_LEASE = timedelta(minutes=10)
+
+#: Batches of one chore in one round: a chore with much to do leaves room for the others.
+MAX_BATCHES = 50
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Housekeeping:
@@ -34,34 +42,58 @@ class Housekeeping:
     processing: Processing
 
     async def run(self) -> None:
-        """Do every chore once. An exception ends this round only: the next one finds what is left."""
-        for chore in (self.uploads.expire, self.processing.requeue_stranded, self.collect, self.prune):
+        """Do every chore until it finds nothing more. An exception ends that chore for this round only."""
+        for chore in (
+            self.uploads.expire,
+            self.processing.requeue_stranded,
+            self.collect,
+            self.prune_events,
+            self.prune_job_log,
+        ):
             try:
-                await chore()
-            except Exception as error:
-                log.warning("chore_failed", chore=chore.__name__, error=repr(error))
+                await _repeat(chore)
+            except Exception:
+                log.warning("chore_failed", chore=chore.__name__, exc_info=True)
 
     async def collect(self, *, limit: int = 20) -> int:
-        """Remove the objects of blobs that nobody needs; how many blobs were looked at.
+        """Remove the objects of blobs that nobody needs; how many were due.
 
-        The blob's row stays locked meanwhile, and goes after its objects: a crash in between is done again.
+        The rows go first, then the objects, without a transaction meanwhile, then the outbox's row: a crash
+        in between is done again. What can't be removed now waits, and holds nothing else back.
         """
         async with self.sessions.begin() as session:
-            blobs = await lock_due_blobs(session, limit=limit)
-            for blob in blobs:
-                if await is_needed(session, blob.id):
-                    await leave_outbox(session, blob.id)
+            due = await lock_due(session, limit=limit)
+            removals: list[tuple[UUID, str]] = []
+            for row in due:
+                if await forget_unneeded(session, row.blob_id):
+                    row.not_before = utc_now() + REMOVAL_LEASE
+                    removals.append((row.blob_id, row.key))
                 else:
-                    await self._remove_objects(blob)
-                    await forget_blob(session, blob.id)
-        return len(blobs)
+                    await session.delete(row)
+        for blob_id, key in removals:
+            await self._remove(blob_id, key)
+        return len(due)
 
-    async def prune(self) -> None:
-        """Forget a batch of what nobody will ask for any more."""
+    async def _remove(self, blob_id: UUID, key: str) -> None:
+        try:
+            made = [entry.key async for entry in self.store.list(renditions_prefix(key))]
+            await self.store.delete([key, *made])
+        except Exception:
+            log.warning("objects_not_removed", blob=str(blob_id), exc_info=True)
+            return
         async with self.sessions.begin() as session:
-            await prune_events(session, older_than=utc_now() - EVENT_RETENTION)
-            await prune_job_log(session, older_than=utc_now() - JOB_LOG_RETENTION)
+            await leave_outbox(session, blob_id)
 
-    async def _remove_objects(self, blob: Blob) -> None:
-        made = [entry.key async for entry in self.store.list(renditions_prefix(blob.key))]
-        await self.store.delete([blob.key, *made])
+    async def prune_events(self) -> int:
+        async with self.sessions.begin() as session:
+            return await prune_events(session, older_than=utc_now() - EVENT_RETENTION)
+
+    async def prune_job_log(self) -> int:
+        async with self.sessions.begin() as session:
+            return await prune_job_log(session, older_than=utc_now() - JOB_LOG_RETENTION)
+
+
+async def _repeat(chore: Callable[[], Awaitable[int]]) -> None:
+    for _ in range(MAX_BATCHES):
+        if not await chore():
+            return

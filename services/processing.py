@@ -7,6 +7,7 @@ only the holder of the newest attempt may finish, so a late worker's result is d
 import asyncio
 import tempfile
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.media import change_media, lock_media
@@ -28,7 +30,7 @@ from db.models import (
     utc_now,
 )
 from db.sessions import Sessions
-from db.steps import claim_step, lock_held_step, stranded_steps
+from db.steps import claim_step, lock_held_step, stranded_steps, touch_step
 from pipeline.limits import ImageLimits
 from pubsub.doorbell import Doorbell
 from services.image_steps import WORK, StepInput, StepOutcome
@@ -47,9 +49,12 @@ RETRY_DELAYS = (timedelta(seconds=1), timedelta(seconds=10))
 #: How long a step may look abandoned before it is queued anew; no enqueue takes that long to commit.
 STRANDED_GRACE = timedelta(seconds=30)
 
+#: How often a step that is worked on says so: its job's row may be gone although it is not abandoned.
+TOUCH_SECONDS = 8.0
+
 _LOST = StepFailure(
     code=FailureCode.WORKER_LOST,
-    message=f"The worker was lost {MAX_ATTEMPTS} times while it processed the file.",
+    message=f"The file could not be processed in {MAX_ATTEMPTS} attempts; the last time the worker was lost.",
     try_again=False,
 )
 
@@ -80,10 +85,18 @@ class Processing:
     async def run_step(self, step_id: UUID, *, expected_attempt: int, job_id: int) -> None:
         """Run one delivery of a job to its end: success, retry, failure or nothing to do.
 
-        When cancelled at its work, the step is handed back for another worker before the cancellation goes
-        on. What is being recorded by then is recorded whole: cut off, the step would wait for the reconciler.
+        When cancelled up to the end of its work, the step is handed back for another worker before the
+        cancellation goes on. What is being recorded by then is recorded whole: cut off, the step would wait
+        for the reconciler.
         """
-        claim = await self._claim(step_id, expected_attempt, job_id)
+        claiming = asyncio.create_task(self._claim(step_id, expected_attempt, job_id))
+        try:
+            claim = await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            await asyncio.wait([claiming])
+            if claimed := claiming.result():
+                await _whole(self._hand_back(claimed))
+            raise
         if claim is None:
             return
         if claim.counted_attempts > MAX_ATTEMPTS:
@@ -96,7 +109,8 @@ class Processing:
             raise
         except Exception as error:
             failure = failure_of(error)
-            log.warning("step_failed", **_names(claim), code=failure.code, error=repr(error))
+            inside = error if failure.code is FailureCode.INTERNAL else None  # with the child's last words
+            log.warning("step_failed", **_names(claim), code=failure.code, error=str(error), exc_info=inside)
             await _whole(self._settle(claim, failure))
         else:
             await _whole(self._finish(claim, outcome))
@@ -119,6 +133,21 @@ class Processing:
             return _Claim(step=step, media=media, blob=await session.get_one(Blob, media.blob_id))
 
     async def _work(self, claim: _Claim) -> StepOutcome:
+        touching = asyncio.create_task(self._touch(claim))
+        try:
+            return await self._run_work(claim)
+        finally:
+            touching.cancel()
+            await asyncio.wait([touching])
+
+    async def _touch(self, claim: _Claim) -> None:
+        while True:
+            await asyncio.sleep(TOUCH_SECONDS)
+            with suppress(DBAPIError, OSError, TimeoutError):  # an outage: the next time
+                async with self.sessions.begin() as session:
+                    await touch_step(session, claim.step.id, attempt=claim.step.attempt)
+
+    async def _run_work(self, claim: _Claim) -> StepOutcome:
         with tempfile.TemporaryDirectory(dir=self.work_dir, ignore_cleanup_errors=True) as directory:
             return await WORK[claim.step.name](
                 StepInput(

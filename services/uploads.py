@@ -5,6 +5,7 @@ enforces, and compared with the stored bytes when they are processed.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -180,7 +181,7 @@ class Uploads:
         return media
 
     async def abort(self, owner: User, upload_id: UUID) -> tuple[Media, Upload]:
-        """End the upload: the media is FAILED/CANCELLED and what was stored is removed. Repeatable.
+        """End the upload: the media is FAILED/CANCELLED, the collector removes what was stored. Repeatable.
 
         Raises Conflict once it is finalized, NotFound.
         """
@@ -210,20 +211,24 @@ class Uploads:
         async with self.sessions() as session:
             due = await _due_uploads(session, limit)
         for owner, upload in due:
-            async with self.sessions.begin() as session:
-                media, locked = await _lock_upload(session, owner, upload)
-                if locked.status is UploadStatus.PENDING:
-                    await self._end(
-                        session,
-                        media,
-                        locked,
-                        UploadStatus.EXPIRED,
-                        FailureCode.UPLOAD_EXPIRED,
-                        "The bytes did not arrive in time.",
-                    )
+            with suppress(NotFound):  # deleted meanwhile
+                await self._expire(owner, upload)
         if due:
             await self.doorbell.ring()
         return len(due)
+
+    async def _expire(self, owner: User, upload: Upload) -> None:
+        async with self.sessions.begin() as session:
+            media, locked = await _lock_upload(session, owner, upload)
+            if locked.status is UploadStatus.PENDING:
+                await self._end(
+                    session,
+                    media,
+                    locked,
+                    UploadStatus.EXPIRED,
+                    FailureCode.UPLOAD_EXPIRED,
+                    "The bytes did not arrive in time.",
+                )
 
     async def _find(self, owner: User, upload_id: UUID) -> Upload:
         async with self.sessions() as session:
@@ -267,7 +272,7 @@ class Uploads:
         code: FailureCode,
         message: str,
     ) -> None:
-        """Fail the media. Bytes that no finalize has accepted are left to the collector, also late ones."""
+        """Fail the media. Bytes that no finalize has found are left to the collector, also late ones."""
         upload.status = status
         if status is not UploadStatus.COMPLETED:
             await give_to_collector(session, media.blob_id, grace=self.limits.collection_grace)

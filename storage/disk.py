@@ -36,7 +36,8 @@ from storage.threads import in_thread
 LONGEST_PUT = timedelta(hours=2)
 """Whoever serves PUTs ends them after this time; collectors and the sweep may rely on it."""
 
-STALE_AFTER = LONGEST_PUT + timedelta(hours=1)
+STALE_AFTER = timedelta(minutes=10)
+"""Nobody who still writes has paused that long: a body that stalls is given up much earlier."""
 
 # Deletions between two looks at the cancellation.
 _DELETE_BATCH = 100
@@ -175,7 +176,7 @@ class DiskStore:
         await on_disk(partial(probe, self._tree.incoming))
 
     async def sweep_incoming(self, *, older_than: timedelta = STALE_AFTER) -> int:
-        """Remove what killed processes left half-written; return the number of files. Run it at every start.
+        """Remove what killed processes left half-written; return the number of files. Run it now and then.
 
         Takes only files last written longer than `older_than` ago that no living process has locked.
         """

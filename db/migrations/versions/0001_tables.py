@@ -39,6 +39,7 @@ def upgrade() -> None:
         sa.Column("epoch", sa.Uuid(), nullable=False),
         sa.Column("position", sa.BigInteger(), nullable=False),
         sa.Column("pruned_through", sa.BigInteger(), nullable=False),
+        sa.Column("home", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
@@ -113,8 +114,8 @@ def upgrade() -> None:
     op.create_table(
         "deletion_outbox",
         sa.Column("blob_id", sa.Uuid(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
         sa.Column("not_before", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(["blob_id"], ["blobs.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("blob_id"),
     )
     op.create_index(op.f("ix_deletion_outbox_not_before"), "deletion_outbox", ["not_before"], unique=False)

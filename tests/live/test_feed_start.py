@@ -1,0 +1,62 @@
+"""The first moments of a feed, when there is no window yet."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db.events import LoggedEvent, LogPosition
+from db.media import create_media
+from db.sessions import Sessions, create_engine
+from pubsub.doorbell import Doorbell
+from services.feed import EventFeed, _Interest, _Page
+from tests.live.writers import add_owner, media_row
+
+
+class HeldFeed(EventFeed):
+    """Its first look at the log, for a follower, is handed over only when it is let go."""
+
+    def hold(self) -> asyncio.Event:
+        self._let_go = asyncio.Event()
+        return self._let_go
+
+    async def _read(self, after: LogPosition, interest: _Interest) -> _Page:
+        page = await super()._read(after, interest)
+        await self._let_go.wait()
+        return page
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(database_url)
+    yield engine
+    await engine.dispose()
+
+
+async def test_what_is_numbered_while_a_follower_first_reads_the_log_is_not_lost(
+    engine: AsyncEngine, sessions: Sessions, doorbell: Doorbell
+) -> None:
+    owner_id = await add_owner(sessions)
+    feed = HeldFeed(engine, doorbell)
+    let_go = feed.hold()
+    start = await feed.position()
+    seen: list[LoggedEvent] = []
+
+    async def follow() -> None:
+        async for events in feed.follow(start, owner_id=owner_id):
+            seen.extend(events)
+
+    following = asyncio.create_task(follow())
+    await asyncio.sleep(0.2)  # the follower has read an empty log and is held
+    async with sessions.begin() as session:
+        await create_media(session, await media_row(sessions, owner_id), tags=[])
+    async with feed.running():
+        while feed.status.position == 0:  # noqa: ASYNC110 - the window is made
+            await asyncio.sleep(0.01)
+        let_go.set()
+        async with asyncio.timeout(5):
+            while not seen:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        following.cancel()
+    assert [event.version for event in seen] == [1]
