@@ -5,6 +5,8 @@ import asyncio
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from resolvers.errors import transport_error
+
 #: 100 requests for uploads with 16 KiB of metadata each, and some air.
 MAX_BODY_BYTES = 2 * 1024 * 1024
 
@@ -29,8 +31,7 @@ class BodyLimit:
         try:
             body = await _read(receive)
         except _BodyRefused as refused:
-            error = {"message": str(refused), "extensions": {"code": "BAD_USER_INPUT"}}
-            response = JSONResponse({"errors": [error]}, status_code=refused.status)
+            response = JSONResponse({"errors": [transport_error(str(refused))]}, refused.status)
             await response(scope, receive, send)
         else:
             await self._app(scope, _replay(body, receive), send)

@@ -1,10 +1,13 @@
 """The table of contents: every root field of the contract and the function that answers it."""
 
+from typing import Any
+
 import strawberry
 from graphql import GraphQLError
 from strawberry.extensions import MaxAliasesLimiter, MaxTokensLimiter, QueryDepthLimiter
 from strawberry.schema.config import StrawberryConfig
-from strawberry.types import ExecutionContext
+from strawberry.types import ExecutionContext, ExecutionResult
+from strawberry.types.graphql import OperationType
 
 from resolvers import live as live_resolvers
 from resolvers import media as media_resolvers
@@ -86,6 +89,12 @@ class Subscription:
 
 
 class DarkroomSchema(strawberry.Schema):
+    async def execute(self, *args: Any, **kwargs: Any) -> ExecutionResult:
+        """One answer to one request: subscriptions have none, they are streamed."""
+        allowed = set(kwargs.pop("allowed_operation_types", None) or OperationType)
+        kwargs["allowed_operation_types"] = allowed - {OperationType.SUBSCRIPTION}
+        return await super().execute(*args, **kwargs)
+
     def process_errors(
         self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
     ) -> None:
