@@ -19,7 +19,7 @@ from tests.api.service import Service, running_service
 from tests.postgres import create_database
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def service(
     postgres_server: str, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Service]:
@@ -31,7 +31,7 @@ async def service(
         yield service
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def http(service: Service) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(base_url=service.address, timeout=20, trust_env=False) as http:
         yield http
@@ -68,7 +68,7 @@ class Log:
         self._stream.truncate()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def log() -> Iterator[Log]:
     """The application's own configuration, into memory; undone in the end."""
     root = logging.getLogger()
