@@ -1,5 +1,7 @@
 """The HTTP application: what answers at which path, and what every request passes first."""
 
+from datetime import timedelta
+
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -10,16 +12,18 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from app.body_limit import BodyLimit
-from app.graphql_view import GraphQLView
+from app.graphql_view import CONNECTION_INIT_PATIENCE, GraphQLView
 from app.health import health_routes
 from app.objects import object_routes
 from app.observability import Observability
 from app.runtime import Runtime
 
 
-def create_app(runtime: Runtime) -> ASGIApp:
+def create_app(
+    runtime: Runtime, *, connection_init_patience: timedelta = CONNECTION_INIT_PATIENCE
+) -> ASGIApp:
     """The runtime's feed must be running while the application serves."""
-    graphql = BodyLimit(GraphQLView(runtime))
+    graphql = BodyLimit(GraphQLView(runtime, connection_init_patience=connection_init_patience))
     return Starlette(
         routes=[
             Route("/", _welcome),

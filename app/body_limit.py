@@ -2,9 +2,10 @@
 
 import asyncio
 
-import structlog
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from resolvers.errors import transport_error
 
 #: 100 requests for uploads with 16 KiB of metadata each, and some air.
 MAX_BODY_BYTES = 2 * 1024 * 1024
@@ -29,17 +30,11 @@ class BodyLimit:
             return
         try:
             body = await _read(receive)
-        except _BodyRefused as error:
-            await refused(error.status, str(error))(scope, receive, send)
+        except _BodyRefused as refused:
+            response = JSONResponse({"errors": [transport_error(str(refused))]}, refused.status)
+            await response(scope, receive, send)
         else:
             await self._app(scope, _replay(body, receive), send)
-
-
-def refused(status: int, message: str) -> JSONResponse:
-    """The answer to what is no GraphQL request at all, in the form of GraphQL's errors."""
-    trace_id = structlog.contextvars.get_contextvars().get("trace_id")
-    error = {"message": message, "extensions": {"code": "BAD_USER_INPUT", "traceId": trace_id}}
-    return JSONResponse({"errors": [error]}, status_code=status)
 
 
 async def _read(receive: Receive) -> bytes:

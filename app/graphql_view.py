@@ -1,22 +1,26 @@
 """GraphQL over HTTP and WebSocket, held to the GraphQL-over-HTTP specification where Strawberry is not."""
 
+import json
+import re
 from datetime import timedelta
 from typing import Any
 
 import orjson
 from cross_web import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.http import GraphQLHTTPResponse
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
+from strawberry.subscriptions.protocols.graphql_transport_ws.types import Message
 from strawberry.types import ExecutionResult
 
-from app.body_limit import refused
 from app.runtime import Runtime
 from resolvers.context import RequestContext
+from resolvers.errors import transport_error
 from resolvers.root import schema
 
 _GRAPHQL_RESPONSE = "application/graphql-response+json"
@@ -24,14 +28,30 @@ _GRAPHQL_RESPONSE = "application/graphql-response+json"
 CONNECTION_INIT_PATIENCE = timedelta(seconds=10)
 MAX_SUBSCRIPTIONS = 20
 
+#: As many digits as a number beyond 64 bits has at the least.
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+
+
+class _SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
+    async def send_message(self, message: Message) -> None:
+        """What the protocol itself refuses gets a code and a trace id, like all that the schema does."""
+        if message["type"] == "error":
+            message["payload"] = [
+                error if error.get("extensions") else {**error, **transport_error(error["message"])}
+                for error in message["payload"]
+            ]
+        await super().send_message(message)
+
 
 class GraphQLView(GraphQL[RequestContext, None]):
-    def __init__(self, runtime: Runtime) -> None:
+    graphql_transport_ws_handler_class = _SocketHandler
+
+    def __init__(self, runtime: Runtime, *, connection_init_patience: timedelta) -> None:
         super().__init__(
             schema,
             graphql_ide=None,
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
-            connection_init_wait_timeout=CONNECTION_INIT_PATIENCE,
+            connection_init_wait_timeout=connection_init_patience,
             max_subscriptions_per_connection=MAX_SUBSCRIPTIONS,
             allowed_origins=runtime.settings.cors_origins,
         )
@@ -44,17 +64,13 @@ class GraphQLView(GraphQL[RequestContext, None]):
         try:
             response = await self.run(Request(scope, receive))
         except HTTPException as error:
-            response = refused(error.status_code, error.reason)
+            response = JSONResponse({"errors": [transport_error(_sentence(error))]}, error.status_code)
         await response(scope, receive, send)
 
     async def get_context(
         self, request: Request | WebSocket, response: Response | WebSocket
     ) -> RequestContext:
-        return RequestContext(
-            viewer=self._runtime.viewer,
-            services=self._runtime.services,
-            caching=isinstance(request, Request),
-        )
+        return RequestContext(viewer=self._runtime.viewer, services=self._runtime.services)
 
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
         body = await super().process_result(request, result)
@@ -73,11 +89,26 @@ class GraphQLView(GraphQL[RequestContext, None]):
         return response
 
     def decode_json(self, data: str | bytes) -> object:
-        return orjson.loads(data)
+        """RFC 8259 to the letter, and integers of any length as they are: orjson makes floats of those."""
+        body: object = orjson.loads(data)
+        if _LONG_NUMBER.search(data if isinstance(data, bytes) else data.encode()):
+            try:
+                body = json.loads(data)
+            except RecursionError:
+                raise json.JSONDecodeError("Nested too deeply", "", 0) from None
+        if not isinstance(body, dict):
+            raise json.JSONDecodeError("An object is expected", "", 0)
+        return body
 
     def encode_json(self, data: object) -> str:
         """As text: a WebSocket sends bytes as a binary message, which no GraphQL client reads."""
         return orjson.dumps(data).decode()
+
+
+def _sentence(error: HTTPException) -> str:
+    """The reason, and what was wrong with the JSON where it was that."""
+    cause = error.__cause__
+    return f"{error.reason}: {cause}." if isinstance(cause, json.JSONDecodeError) else error.reason
 
 
 def _asks_for_graphql_response(request: Request, response: Response) -> bool:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 from uuid import UUID
 
+import orjson
 import uuid_utils
 from sqlalchemy import ARRAY, BigInteger, Column, DateTime, Enum, ForeignKey, Identity, Index, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
@@ -104,6 +105,18 @@ def _text_enum(enum: type[StrEnum]) -> Any:
 _TIMESTAMP = DateTime(timezone=True)
 
 
+def is_same_json(one: object, other: object) -> bool:
+    """Whether two values are one JSON text, keys in any order: to Python, 1, 1.0 and True are equal."""
+    return orjson.dumps(one, option=orjson.OPT_SORT_KEYS) == orjson.dumps(other, option=orjson.OPT_SORT_KEYS)
+
+
+class _Json(JSONB):
+    """Sees every change of a value: an attribute that is set to an equal one is not written."""
+
+    def compare_values(self, x: Any, y: Any) -> bool:
+        return is_same_json(x, y)
+
+
 class User(SQLModel, table=True):
     __tablename__: ClassVar[Any] = "users"
 
@@ -157,10 +170,10 @@ class Media(SQLModel, table=True):
     description: str | None = Field(default=None, sa_type=Text)
     # "metadata" is SQLModel's own attribute.
     client_metadata: dict[str, Any] = Field(
-        default_factory=dict, sa_column=Column("metadata", JSONB, nullable=False, server_default=text("'{}'"))
+        default_factory=dict, sa_column=Column("metadata", _Json, nullable=False, server_default=text("'{}'"))
     )
     #: The facts of the inspected picture, the fields of `ImageDetails`; null until inspected.
-    details: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
+    details: dict[str, Any] | None = Field(default=None, sa_column=Column(_Json(none_as_null=True)))
     failure_code: FailureCode | None = Field(default=None, sa_type=_text_enum(FailureCode))
     failure_message: str | None = Field(default=None, sa_type=Text)
     failure_step: str | None = Field(default=None, sa_type=Text)

@@ -21,11 +21,10 @@ Value = TypeVar("Value")
 
 @dataclass(kw_only=True)
 class RequestContext:
-    """`caching` is off on a WebSocket: its context lives long, and a cached row would stay old."""
+    """The loaders batch and never cache: what was read before a mutation, or an event, is old after it."""
 
     viewer: models.User
     services: Services
-    caching: bool
 
     @cached_property
     def tags_of_media(self) -> DataLoader[UUID, list[models.Tag]]:
@@ -60,7 +59,7 @@ class RequestContext:
             found = await self.services.lookups.media_counts(ids)
             return [found.get(id, 0) for id in ids]
 
-        return DataLoader(load, cache=self.caching)
+        return DataLoader(load, cache=False)
 
     def upload_target(self, media: models.Media, upload: models.Upload) -> SingleUploadTarget | None:
         signed = self.services.uploads.target(media, upload)
@@ -89,7 +88,7 @@ class RequestContext:
             found = await find(ids)
             return [found.get(id, []) for id in ids]
 
-        return DataLoader(load, cache=self.caching)
+        return DataLoader(load, cache=False)
 
     def _optional(
         self, find: Callable[[Sequence[UUID]], Awaitable[Mapping[UUID, Value]]]
@@ -98,7 +97,7 @@ class RequestContext:
             found = await find(ids)
             return [found.get(id) for id in ids]
 
-        return DataLoader(load, cache=self.caching)
+        return DataLoader(load, cache=False)
 
 
 def _signed_url(signed: SignedGet) -> SignedUrl:

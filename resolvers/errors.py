@@ -5,7 +5,7 @@ from typing import Any, assert_never
 from uuid import uuid4
 
 import structlog
-from graphql import GraphQLError
+from graphql import GraphQLError, GraphQLFormattedError
 from strawberry.extensions import MaskErrors
 
 from schema.enums import ErrorCode
@@ -47,6 +47,15 @@ def bad_user_input(message: str) -> GraphQLError:
     return GraphQLError(message, extensions={"code": "BAD_USER_INPUT"})
 
 
+def transport_error(message: str) -> GraphQLFormattedError:
+    """A refusal from before GraphQL began, in the form of all others."""
+    return {"message": message, "extensions": {"code": "BAD_USER_INPUT", "traceId": _trace_id()}}
+
+
+def _trace_id() -> str:
+    return structlog.contextvars.get_contextvars().get("trace_id") or uuid4().hex
+
+
 class ErrorPolicy(MaskErrors):
     """Gives every top-level error a code and the trace id, and hides what clients can't mend.
 
@@ -54,7 +63,7 @@ class ErrorPolicy(MaskErrors):
     """
 
     def _process_errors(self, errors: list[GraphQLError]) -> list[GraphQLError]:
-        trace_id = structlog.contextvars.get_contextvars().get("trace_id") or uuid4().hex
+        trace_id = _trace_id()
         return [_published(error, trace_id) for error in errors[:MAX_ERRORS]]
 
 

@@ -12,7 +12,7 @@ from schema.ids import id_of
 from schema.inputs import MediaFilter, UpdateMediaInput
 from schema.payloads import DeletePayload, MediaPayload
 from schema.types import Media
-from services.errors import Refusal
+from services.errors import Refusal, Rejected
 from services.library import UNSET, MediaChanges, no_such_media
 
 
@@ -66,8 +66,8 @@ async def update_media(
         row = await info.context.services.library.update(
             info.context.viewer, media_id, changes, if_version=input.if_version
         )
-    except Refusal as refusal:
-        return MediaPayload(user_errors=user_errors(refusal))
+    except (Refusal, Rejected) as error:
+        return MediaPayload(user_errors=user_errors(error))
     return MediaPayload(media=Media.of(row))
 
 

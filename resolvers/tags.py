@@ -43,7 +43,9 @@ async def tags(
 
 async def create_tag(
     info: Info,
-    name: Annotated[str, strawberry.argument(description="1 to 64 characters with a letter or a digit.")],
+    name: Annotated[
+        str, strawberry.argument(description="Its name: 1 to 64 characters with a letter or a digit.")
+    ],
 ) -> TagPayload:
     try:
         row = await info.context.services.tags.create(info.context.viewer, name)

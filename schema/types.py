@@ -140,9 +140,7 @@ class Upload(Node):
     media_row: strawberry.Private[models.Media]
     key: str = strawberry.field(description="The object's key in the store.")
     status: UploadStatus = strawberry.field(description="Where the upload stands.")
-    expires_at: datetime | None = strawberry.field(
-        description="Until when the bytes must be there and finalized."
-    )
+    expires_at: datetime = strawberry.field(description="Until when the bytes must be there and finalized.")
 
     @classmethod
     def of(cls, row: models.Upload, media: models.Media) -> "Upload":
@@ -236,14 +234,16 @@ class Media(Node):
         self,
         info: Info,
         disposition: Annotated[
-            Disposition,
+            Disposition | None,
             strawberry.argument(
                 description="Originals are only given as ATTACHMENT: nobody has vouched for their bytes."
             ),
         ] = Disposition.ATTACHMENT,
     ) -> SignedUrl | None:
         blob = await info.context.blob.load(self.row.blob_id)
-        return None if blob is None else info.context.original_url(self.row, blob, disposition)
+        if blob is None:
+            return None
+        return info.context.original_url(self.row, blob, disposition or Disposition.ATTACHMENT)
 
     @strawberry.field(description="Whose it is.")
     async def owner(self, info: Info) -> User:

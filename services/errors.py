@@ -15,6 +15,8 @@ Refusal
 a defect or an outage: masked towards the client, logged with a trace id.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 
@@ -75,3 +77,12 @@ class Rejected(Exception):
     def __init__(self, refusals: list[Refusal]) -> None:
         super().__init__("; ".join(refusal.message for refusal in refusals))
         self.refusals = refusals
+
+
+@contextmanager
+def collecting(refusals: list[Refusal]) -> Iterator[None]:
+    """Keep a Refusal raised within the block, to go on with the next field."""
+    try:
+        yield
+    except Refusal as refusal:
+        refusals.append(refusal)

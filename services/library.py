@@ -18,12 +18,12 @@ from db.media import (
     lock_media,
     page_media,
 )
-from db.models import Media, MediaEventType, User
+from db.models import Media, MediaEventType, User, is_same_json
 from db.sessions import Sessions
 from pubsub.doorbell import Doorbell
 from services import validation
 from services.cursors import LiveCursors
-from services.errors import Conflict, InvalidInput, NotFound
+from services.errors import Conflict, InvalidInput, NotFound, Refusal, Rejected, collecting
 from services.page_cursors import PageCursors
 
 #: Where a page of media ended: microseconds since 1970 and the id.
@@ -108,7 +108,8 @@ class Library:
     ) -> Media:
         """Apply what is given; a call that changes nothing makes no new version.
 
-        Raises InvalidInput, NotFound, and Conflict where `if_version` is not the present version.
+        Raises Rejected with every field that is wrong, NotFound, and Conflict where `if_version` is not the
+        present version.
         """
         values = _clean_changes(changes)
         async with self.sessions.begin() as session:
@@ -121,7 +122,9 @@ class Library:
                     "ifVersion",
                     current_version=media.version,
                 )
-            values = {name: value for name, value in values.items() if getattr(media, name) != value}
+            values = {
+                name: value for name, value in values.items() if not is_same_json(getattr(media, name), value)
+            }
             if values:
                 await change_media(session, media, MediaEventType.UPDATED, **values)
         await self.doorbell.ring()
@@ -145,12 +148,18 @@ def no_such_media(field: str) -> NotFound:
 
 def _clean_changes(changes: MediaChanges) -> dict[str, Any]:
     values: dict[str, Any] = {}
+    refusals: list[Refusal] = []
     if changes.title is not UNSET:
-        values["title"] = validation.clean_title(changes.title)
+        with collecting(refusals):
+            values["title"] = validation.clean_title(changes.title)
     if changes.description is not UNSET:
-        values["description"] = validation.clean_description(changes.description)
+        with collecting(refusals):
+            values["description"] = validation.clean_description(changes.description)
     if changes.metadata is not UNSET:
-        values["client_metadata"] = validation.clean_metadata(changes.metadata)
+        with collecting(refusals):
+            values["client_metadata"] = validation.clean_metadata(changes.metadata)
+    if refusals:
+        raise Rejected(refusals)
     return values
 
 

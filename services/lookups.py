@@ -60,10 +60,11 @@ class Lookups:
         return renditions
 
     async def renditions(self, owner: User, ids: Sequence[UUID]) -> dict[UUID, Rendition]:
+        """Of media that are there: those of a deleted one wait for the collector, out of sight."""
         statement = (
             select(Rendition)
-            .join(Blob, col(Blob.id) == col(Rendition.blob_id))
-            .where(col(Rendition.id).in_(ids), col(Blob.owner_id) == owner.id)
+            .join(Media, col(Media.blob_id) == col(Rendition.blob_id))
+            .where(col(Rendition.id).in_(ids), col(Media.owner_id) == owner.id)
         )
         async with self.sessions() as session:
             return {rendition.id: rendition for rendition in (await session.exec(statement)).all()}

@@ -92,33 +92,47 @@ class Tags:
         answers: dict[UUID, Media | Refusal] = {}
         async with self.sessions.begin() as session:
             locked = await lock_media(session, owner.id, media_ids)
-            if create and locked:
+            slugs = await slugs_by_media(session, locked)
+            changes: list[_Change] = []
+            for media in locked.values():
+                before = slugs.get(media.id, set())
+                after = before | wanted.keys() if create else before - wanted.keys()
+                answers[media.id] = (_too_many(after) if create else None) or media
+                if answers[media.id] is media and after != before:
+                    changes.append(_Change(media=media, before=before, after=after))
+            # Only now: tags that no media gets are not created.
+            if create and changes:
                 tags = await ensure_tags(session, owner.id, wanted)
             else:
                 tags = {tag.slug: tag for tag in await tags_by_slug(session, owner.id, wanted)}
-            slugs = await slugs_by_media(session, locked)
-            for media in locked.values():
-                before = slugs.get(media.id, set())
-                after = before | tags.keys() if create else before - tags.keys()
-                answers[media.id] = await _set_tags(session, media, tags, before, after)
+            for change in changes:
+                await _set_tags(session, change, tags)
         await self.doorbell.ring()
         return [answers.get(media_id) or no_such_media("mediaIds") for media_id in media_ids]
 
 
-async def _set_tags(
-    session: AsyncSession, media: Media, tags: Mapping[str, Tag], before: set[str], after: set[str]
-) -> Media | Refusal:
-    if len(after) > MAX_TAGS:
-        return InvalidInput(
-            f"A media carries at most {MAX_TAGS} tags; this one would have {len(after)}.", "tags"
-        )
-    if after != before:
-        await link_tags(session, media.id, [tags[slug].id for slug in after - before])
-        await unlink_tags(session, media.id, [tags[slug].id for slug in before - after])
-        await change_media(
-            session, media, MediaEventType.UPDATED, tags=sorted(after), previous_tags=sorted(before)
-        )
-    return media
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Change:
+    """The slugs that a media carries and is to carry."""
+
+    media: Media
+    before: set[str]
+    after: set[str]
+
+
+def _too_many(slugs: set[str]) -> Refusal | None:
+    if len(slugs) <= MAX_TAGS:
+        return None
+    return InvalidInput(f"A media carries at most {MAX_TAGS} tags; this one would have {len(slugs)}.", "tags")
+
+
+async def _set_tags(session: AsyncSession, change: _Change, tags: Mapping[str, Tag]) -> None:
+    media, before, after = change.media, change.before, change.after
+    await link_tags(session, media.id, [tags[slug].id for slug in after - before])
+    await unlink_tags(session, media.id, [tags[slug].id for slug in before - after])
+    await change_media(
+        session, media, MediaEventType.UPDATED, tags=sorted(after), previous_tags=sorted(before)
+    )
 
 
 def _checked(media_ids: Sequence[UUID], names: Sequence[str]) -> dict[str, str]:

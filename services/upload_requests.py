@@ -1,12 +1,11 @@
 """What a client claims of a file it wants to send, and the check of every field of it."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from services import validation
-from services.errors import FileTooLarge, InvalidInput, Refusal, Rejected, UnsupportedType
+from services.errors import FileTooLarge, InvalidInput, Refusal, Rejected, UnsupportedType, collecting
 from services.formats import ACCEPTED
 
 
@@ -43,23 +42,23 @@ class CleanUploadRequest:
 def clean_request(request: UploadRequest, *, max_bytes: int) -> CleanUploadRequest:
     """Raises Rejected with every field that is wrong, so that a form can show them all."""
     refusals: list[Refusal] = []
-    with _collecting(refusals):
+    with collecting(refusals):
         filename = validation.clean_filename(request.filename)
-    with _collecting(refusals):
+    with collecting(refusals):
         mime_type = _clean_accepted_type(request.mime_type)
-    with _collecting(refusals):
+    with collecting(refusals):
         _check_size(request.size, max_bytes)
-    with _collecting(refusals):
+    with collecting(refusals):
         sha256 = validation.clean_digest(request.sha256, "sha256", hex_characters=64)
-    with _collecting(refusals):
+    with collecting(refusals):
         md5 = validation.clean_digest(request.md5, "md5", hex_characters=32)
-    with _collecting(refusals):
+    with collecting(refusals):
         title = validation.clean_title(request.title)
-    with _collecting(refusals):
+    with collecting(refusals):
         description = validation.clean_description(request.description)
-    with _collecting(refusals):
+    with collecting(refusals):
         tags = validation.clean_tags(request.tags)
-    with _collecting(refusals):
+    with collecting(refusals):
         metadata = validation.clean_metadata(request.metadata)
     if refusals:
         raise Rejected(refusals)
@@ -74,14 +73,6 @@ def clean_request(request: UploadRequest, *, max_bytes: int) -> CleanUploadReque
         tags=tags,
         metadata=metadata,
     )
-
-
-@contextmanager
-def _collecting(refusals: list[Refusal]) -> Iterator[None]:
-    try:
-        yield
-    except Refusal as refusal:
-        refusals.append(refusal)
 
 
 def _clean_accepted_type(value: str) -> str:

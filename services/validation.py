@@ -16,6 +16,8 @@ MAX_FILENAME_CHARACTERS = 255
 MAX_TITLE_CHARACTERS = 300
 MAX_DESCRIPTION_CHARACTERS = 10_000
 MAX_METADATA_BYTES = 16 * 1024
+#: What the encoder takes, less a few.
+MAX_METADATA_LEVELS = 250
 MAX_TAG_CHARACTERS = 64
 MAX_TAGS = 50
 
@@ -95,7 +97,9 @@ def clean_metadata(value: object) -> dict[str, Any]:
         encoded = orjson.dumps(value)
     except (TypeError, ValueError) as error:
         raise InvalidInput(
-            f"{field} must be plain JSON: text without lone surrogates, integers up to 64 bits.", field
+            f"{field} must be plain JSON: text without lone surrogates, integers up to 64 bits, "
+            f"at most {MAX_METADATA_LEVELS} levels.",
+            field,
         ) from error
     if len(encoded) > MAX_METADATA_BYTES:
         raise InvalidInput(
@@ -104,6 +108,8 @@ def clean_metadata(value: object) -> dict[str, Any]:
     if _ENCODED_NUL.search(encoded):
         raise InvalidInput(f"{field} must not contain the NUL character.", field)
     clean: dict[str, Any] = orjson.loads(encoded)
+    if clean != value:
+        raise InvalidInput(f"{field} must not contain an infinite number.", field)
     return clean
 
 

@@ -14,15 +14,20 @@ HttpParser = Literal["httptools", "h11"]
 
 @asynccontextmanager
 async def serve(
-    make_app: Callable[[str], ASGIApp], *, parser: HttpParser = "httptools"
+    make_app: Callable[[str], ASGIApp], *, parser: HttpParser = "httptools", websockets: bool = False
 ) -> AsyncIterator[str]:
-    """Serve what `make_app` returns for the server's own address, and yield that address."""
+    """Serve what `make_app` returns for the server's own address, and yield that address.
+
+    `websockets` are served with the settings of `app.serve`.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         config = uvicorn.Config(
             make_app(address),
             http=parser,
-            ws="none",
+            ws="auto" if websockets else "none",
+            ws_per_message_deflate=False,
+            ws_max_size=256 * 1024,
             lifespan="off",
             access_log=False,
             log_config=None,

@@ -4,7 +4,8 @@ import pytest
 from strawberry.extensions.parser_cache import DEFAULT_MAXSIZE, _get_parse_cache
 from strawberry.extensions.validation_cache import _get_validate_cache
 
-from resolvers.root import MAX_ALIASES, MAX_CACHED_CHARACTERS, schema
+from resolvers.execution import MAX_ALIASES, MAX_CACHED_CHARACTERS
+from resolvers.root import schema
 
 
 def _hits_and_misses() -> list[tuple[int, int]]:

@@ -1,3 +1,5 @@
+"""A live cursor is read by whoever has the secret, and altered by nobody."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
