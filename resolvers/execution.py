@@ -1,6 +1,7 @@
 """How operations are executed: their limits, what is remembered of a document, what happens to errors."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import strawberry
@@ -38,7 +39,11 @@ class DocumentCache(ParserCache, ValidationCache):
     """Parses and validates a document once, unless it is long: worth a fifth of a page's CPU."""
 
     def on_parse(self) -> Iterator[None]:
-        yield from super().on_parse() if self._is_short() else _nothing()
+        hook = super().on_parse() if self._is_short() else _nothing()
+        # What can't be parsed is parsed again, outside this hook, where its error goes the way of all others.
+        with suppress(GraphQLError):
+            next(hook)
+        yield
 
     def on_validate(self) -> Iterator[None]:
         yield from super().on_validate() if self._is_short() else _nothing()

@@ -276,8 +276,8 @@ async def test_the_objects_of_a_deleted_media_stay_for_the_grace_and_are_removed
 async def test_the_collector_leaves_what_a_media_shows(client: Client) -> None:
     requested = await client.upload()
     await client.service.execute(
-        """INSERT INTO deletion_outbox (blob_id, not_before)
-           SELECT id, now() - interval '1 day' FROM blobs WHERE owner_id = :owner""",
+        """INSERT INTO deletion_outbox (blob_id, key, not_before)
+           SELECT id, key, now() - interval '1 day' FROM blobs WHERE owner_id = :owner""",
         owner=client.user.id,
     )
     assert await collect(client) == 1
