@@ -4,12 +4,16 @@ PgQueuer delivers it at least once. Nothing outside this module and `app.worker`
 """
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import orjson
 from pgqueuer.db import AsyncpgDriver
 from pgqueuer.queries import Queries
-from sqlalchemy import text
+from sqlalchemy import CursorResult, column, delete, table
+from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
+
+_LOG = table("pgqueuer_log", column("id"), column("created"))
 
 
 async def enqueue(
@@ -28,9 +32,6 @@ async def enqueue(
 
 async def prune_job_log(session: AsyncSession, *, older_than: datetime, limit: int = 10_000) -> int:
     """Forget at most `limit` of the rows that the queue logs (three a job) and never forgets itself."""
-    statement = text(
-        "DELETE FROM pgqueuer_log WHERE id IN"
-        " (SELECT id FROM pgqueuer_log WHERE created < :older_than LIMIT :limit)"
-    )
-    result = await session.execute(statement, {"older_than": older_than, "limit": limit})
-    return int(result.rowcount)  # type: ignore[attr-defined]
+    oldest = select(_LOG.c.id).where(_LOG.c.created < older_than).limit(limit)
+    result: CursorResult[*tuple[Any, ...]] = await session.exec(delete(_LOG).where(_LOG.c.id.in_(oldest)))
+    return result.rowcount

@@ -307,3 +307,25 @@ async def test_bytes_that_arrive_after_the_deletion_of_their_media_are_collected
     await let_the_grace_pass(client)
     assert await collect(client) == 1
     assert await stored(client) == []
+
+
+async def test_each_mutation_of_one_document_answers_what_is_true_after_it(client: Client) -> None:
+    requested = await client.request()
+    answers = await client.graphql(
+        """
+        mutation ($id: ID!, $ids: [ID!]!) {
+          a: tagMedia(mediaIds: $ids, tags: ["x"]) { media { version tags { slug } } }
+          b: tagMedia(mediaIds: $ids, tags: ["y"]) { media { version tags { slug } } }
+          c: untagMedia(mediaIds: $ids, tags: ["x"]) { media { version tags { slug } } }
+          d: updateMedia(input: {id: $id, title: "Cat"}) { media { version upload { status } } }
+        }
+        """,
+        id=requested.media_id,
+        ids=[requested.media_id],
+    )
+    told = [
+        (media["version"], [tag["slug"] for tag in media["tags"]])
+        for media in (answers[name][0]["media"] for name in "abc")
+    ]
+    assert told == [(2, ["x"]), (3, ["x", "y"]), (4, ["y"])]
+    assert answers["d"]["media"] == {"version": 5, "upload": {"status": "PENDING"}}
