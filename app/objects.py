@@ -88,7 +88,7 @@ class ObjectEndpoint:
             raise Refusal(
                 status=HTTPStatus.REQUEST_TIMEOUT,
                 code="UPLOAD_TOO_SLOW",
-                message=f"The upload took longer than {LONGEST_PUT}, nothing was stored.",
+                message=f"The upload took longer than {LONGEST_PUT}; request a new one.",
             ) from error
         return Response(headers={"ETag": f'"{stored.etag}"'})
 

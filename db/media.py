@@ -98,10 +98,12 @@ def _line(media: Media, type: MediaEventType, *, tags: Sequence[str]) -> MediaEv
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MediaSelection:
-    """Which media a list shows. None means "any"; an empty collection matches nothing."""
+class MediaCriteria:
+    """Which media a list shows, or a stream tells of. None asks nothing; in an empty set is nothing.
 
-    owner_id: UUID
+    Tags are slugs.
+    """
+
     media_ids: frozenset[UUID] | None = None
     kinds: frozenset[MediaKind] | None = None
     statuses: frozenset[MediaStatus] | None = None
@@ -111,18 +113,23 @@ class MediaSelection:
 
 
 async def page_media(
-    session: AsyncSession, selection: MediaSelection, *, after: tuple[datetime, UUID] | None, limit: int
+    session: AsyncSession,
+    owner_id: UUID,
+    criteria: MediaCriteria,
+    *,
+    after: tuple[datetime, UUID] | None,
+    limit: int,
 ) -> Sequence[Media]:
     """Newest first, strictly older than `after`: one statement, whatever the page's length."""
-    statement = select(Media).where(*_conditions(selection))
+    statement = select(Media).where(*_conditions(owner_id, criteria))
     if after is not None:
         statement = statement.where(tuple_(col(Media.created_at), col(Media.id)) < after)
     statement = statement.order_by(col(Media.created_at).desc(), col(Media.id).desc()).limit(limit)
     return (await session.exec(statement)).all()
 
 
-async def count_media(session: AsyncSession, selection: MediaSelection) -> int:
-    statement = select(func.count()).select_from(Media).where(*_conditions(selection))
+async def count_media(session: AsyncSession, owner_id: UUID, criteria: MediaCriteria) -> int:
+    statement = select(func.count()).select_from(Media).where(*_conditions(owner_id, criteria))
     return (await session.exec(statement)).one()
 
 
@@ -131,19 +138,19 @@ async def media_by_ids(session: AsyncSession, owner_id: UUID, media_ids: Iterabl
     return (await session.exec(statement)).all()
 
 
-def _conditions(selection: MediaSelection) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = [col(Media.owner_id) == selection.owner_id]
-    if selection.media_ids is not None:
-        conditions.append(col(Media.id).in_(selection.media_ids))
-    if selection.kinds is not None:
-        conditions.append(col(Media.kind).in_(selection.kinds))
-    if selection.statuses is not None:
-        conditions.append(col(Media.status).in_(selection.statuses))
-    conditions += [_tagged(selection.owner_id, {slug}) for slug in sorted(selection.tags_all)]
-    if selection.tags_any is not None:
-        conditions.append(_tagged(selection.owner_id, selection.tags_any))
-    if selection.tags_none:
-        conditions.append(~_tagged(selection.owner_id, selection.tags_none))
+def _conditions(owner_id: UUID, criteria: MediaCriteria) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [col(Media.owner_id) == owner_id]
+    if criteria.media_ids is not None:
+        conditions.append(col(Media.id).in_(criteria.media_ids))
+    if criteria.kinds is not None:
+        conditions.append(col(Media.kind).in_(criteria.kinds))
+    if criteria.statuses is not None:
+        conditions.append(col(Media.status).in_(criteria.statuses))
+    conditions += [_tagged(owner_id, {slug}) for slug in sorted(criteria.tags_all)]
+    if criteria.tags_any is not None:
+        conditions.append(_tagged(owner_id, criteria.tags_any))
+    if criteria.tags_none:
+        conditions.append(~_tagged(owner_id, criteria.tags_none))
     return conditions
 
 

@@ -1,41 +1,24 @@
-"""From the filters of the contract to those of the services."""
+"""From the filters of the contract to the criteria of the services."""
 
 from collections.abc import Sequence
 from uuid import UUID
 
-from db.media import MediaSelection
+from db.media import MediaCriteria
 from schema.ids import id_of
 from schema.inputs import MediaEventFilter, MediaFilter, TagFilter
 from services.errors import InvalidInput
-from services.live import EventFilter
 from services.validation import clean_term
 
 #: Of ids, or of slugs in each list of a TagFilter.
 MAX_TERMS = 100
 
 
-def selection(owner_id: UUID, filter: MediaFilter | None) -> MediaSelection:
-    """Raises InvalidInput for a list of more than 100 terms."""
+def criteria(filter: MediaFilter | MediaEventFilter | None) -> MediaCriteria:
+    """Raises InvalidInput for a list of more than 100 terms, or one that is no word."""
     if filter is None:
-        return MediaSelection(owner_id=owner_id)
+        return MediaCriteria()
     tags = filter.tags or TagFilter()
-    return MediaSelection(
-        owner_id=owner_id,
-        media_ids=_media_ids(filter.ids),
-        kinds=None if filter.kind is None else frozenset(filter.kind),
-        statuses=None if filter.status is None else frozenset(filter.status),
-        tags_all=_slugs(tags.all, "all") or frozenset(),
-        tags_any=_slugs(tags.any, "any"),
-        tags_none=_slugs(tags.none, "none") or frozenset(),
-    )
-
-
-def event_filter(filter: MediaEventFilter | None) -> EventFilter:
-    """Raises InvalidInput for a list of more than 100 terms."""
-    if filter is None:
-        return EventFilter()
-    tags = filter.tags or TagFilter()
-    return EventFilter(
+    return MediaCriteria(
         media_ids=_media_ids(filter.ids),
         kinds=None if filter.kind is None else frozenset(filter.kind),
         statuses=None if filter.status is None else frozenset(filter.status),

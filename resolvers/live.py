@@ -6,7 +6,7 @@ from typing import Annotated
 
 import strawberry
 
-from resolvers.filters import event_filter
+from resolvers.filters import criteria
 from resolvers.info import Info
 from schema.enums import MediaEventType
 from schema.events import MediaEvent
@@ -43,7 +43,7 @@ async def media_events(
     after: Resume = None,
 ) -> AsyncGenerator[MediaEvent, None]:
     live = info.context.services.live
-    chosen = event_filter(filter)
+    chosen = criteria(filter)
     async with aclosing(live.follow_library(info.context.viewer.id, chosen, after)) as updates:
         async for update in updates:
             yield _event(update)

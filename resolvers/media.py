@@ -5,7 +5,7 @@ from typing import Annotated
 import strawberry
 
 from resolvers.errors import user_errors
-from resolvers.filters import selection
+from resolvers.filters import criteria
 from resolvers.info import Info
 from schema.connections import After, First, MediaConnection, MediaEdge, PageInfo
 from schema.ids import id_of
@@ -33,11 +33,11 @@ async def media_items(
     after: After = None,
 ) -> MediaConnection:
     library = info.context.services.library
-    chosen = selection(info.context.viewer.id, filter)
-    page = await library.page(chosen, first=first, after=after)
+    viewer, chosen = info.context.viewer, criteria(filter)
+    page = await library.page(viewer, chosen, first=first, after=after)
     nodes = [Media.of(row) for row in page.media]
     return MediaConnection(
-        count=lambda: library.count(chosen),
+        count=lambda: library.count(viewer, chosen),
         edges=[MediaEdge(cursor=cursor, node=node) for cursor, node in zip(page.cursors, nodes, strict=True)],
         nodes=nodes,
         page_info=PageInfo(

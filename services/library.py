@@ -11,7 +11,7 @@ from uuid import UUID
 from db.blobs import give_to_collector
 from db.events import log_state
 from db.media import (
-    MediaSelection,
+    MediaCriteria,
     change_media,
     count_media,
     delete_media,
@@ -56,7 +56,6 @@ class MediaChanges:
 class MediaPage:
     """`live_cursor` was taken before the rows: a stream from there on misses nothing that they lack."""
 
-    selection: MediaSelection
     media: Sequence[Media]
     cursors: Sequence[str]
     has_next: bool
@@ -81,17 +80,18 @@ class Library:
     live_cursors: LiveCursors
     collection_grace: timedelta
 
-    async def page(self, selection: MediaSelection, *, first: int | None, after: str | None) -> MediaPage:
+    async def page(
+        self, owner: User, criteria: MediaCriteria, *, first: int | None, after: str | None
+    ) -> MediaPage:
         """Newest first. Raises InvalidInput for a length out of range or a cursor of another list."""
         size = page_size(first)
-        scope = _scope(selection)
+        scope = _scope(owner, criteria)
         start = None if after is None else _unpack(self.page_cursors.decode(scope, after))
         async with self.sessions() as session:
             state = await log_state(session)
-            rows = await page_media(session, selection, after=start, limit=size + 1)
+            rows = await page_media(session, owner.id, criteria, after=start, limit=size + 1)
         media = rows[:size]
         return MediaPage(
-            selection=selection,
             media=media,
             cursors=[self.page_cursors.encode(scope, _pack(row)) for row in media],
             has_next=len(rows) > size,
@@ -99,9 +99,9 @@ class Library:
             live_cursor=self.live_cursors.encode(state.end),
         )
 
-    async def count(self, selection: MediaSelection) -> int:
+    async def count(self, owner: User, criteria: MediaCriteria) -> int:
         async with self.sessions() as session:
-            return await count_media(session, selection)
+            return await count_media(session, owner.id, criteria)
 
     async def update(
         self, owner: User, media_id: UUID, changes: MediaChanges, *, if_version: int | None
@@ -172,10 +172,10 @@ def _unpack(position: bytes) -> tuple[datetime, UUID]:
     return _UNIX_EPOCH + timedelta(microseconds=microseconds), UUID(bytes=id)
 
 
-def _scope(selection: MediaSelection) -> str:
+def _scope(owner: User, criteria: MediaCriteria) -> str:
     """What binds a cursor to its list: the owner and the filter, in one form for equal filters."""
     parts = [
         f"{name}={sorted(map(str, value)) if isinstance(value, frozenset) else value}"
-        for name, value in ((name, getattr(selection, name)) for name in MediaSelection.__dataclass_fields__)
+        for name, value in ((name, getattr(criteria, name)) for name in MediaCriteria.__dataclass_fields__)
     ]
-    return "media created_at desc " + " ".join(parts)
+    return f"media of {owner.id} created_at desc " + " ".join(parts)

@@ -6,7 +6,7 @@ from that position, so that nothing falls between.
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.events import TRANSITIONS, LoggedEvent, LogPosition, LogState, last_transition
-from db.media import media_by_ids
+from db.media import MediaCriteria, media_by_ids
 from db.models import Media, MediaEvent, MediaEventType, MediaKind, MediaStatus, utc_now
 from db.reads import read_snapshot
 from db.sessions import Sessions
@@ -54,43 +54,6 @@ class LiveUpdate:
     previous_status: MediaStatus | None = None
     matches: bool = True
     media: Media | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventFilter:
-    """None asks nothing; an empty set is one that nothing is in. Tags are slugs."""
-
-    media_ids: frozenset[UUID] | None = None
-    kinds: frozenset[MediaKind] | None = None
-    statuses: frozenset[MediaStatus] | None = None
-    tags_all: frozenset[str] = field(default_factory=frozenset)
-    tags_any: frozenset[str] | None = None
-    tags_none: frozenset[str] = field(default_factory=frozenset)
-
-    def matches_after(self, event: LoggedEvent) -> bool:
-        if _is_deletion(event):
-            return False
-        return self._holds(event.media_id, event.kind, event.status, event.tags)
-
-    def matches_before(self, event: LoggedEvent) -> bool:
-        if event.type is MediaEventType.CREATED:
-            return False
-        return self._holds(
-            event.media_id,
-            event.previous_kind or event.kind,
-            event.previous_status or event.status,
-            event.tags if event.previous_tags is None else event.previous_tags,
-        )
-
-    def _holds(self, media_id: UUID, kind: MediaKind, status: MediaStatus, tags: Sequence[str]) -> bool:
-        return (
-            (self.media_ids is None or media_id in self.media_ids)
-            and (self.kinds is None or kind in self.kinds)
-            and (self.statuses is None or status in self.statuses)
-            and self.tags_all.issubset(tags)
-            and (self.tags_any is None or not self.tags_any.isdisjoint(tags))
-            and self.tags_none.isdisjoint(tags)
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,9 +136,9 @@ class LiveEvents:
                 yield self._resync(end)
 
     async def follow_library(
-        self, owner_id: UUID, filter: EventFilter, after: str | None = None
+        self, owner_id: UUID, criteria: MediaCriteria, after: str | None = None
     ) -> AsyncGenerator[LiveUpdate]:
-        """Every change of the owner's media that the filter matches before or after it; does not end.
+        """Every change of the owner's media that meet the criteria before or after it; does not end.
 
         Begins with CURSOR when `after` is absent, and goes on from here with RESYNC whenever what was
         missed is no longer there. Raises InvalidInput before anything is sent.
@@ -189,7 +152,7 @@ class LiveEvents:
             try:
                 async with aclosing(self.feed.follow(place or end.end, owner_id=owner_id)) as batches:
                     async for batch in batches:
-                        for update in await self._matching(owner_id, filter, batch, end.epoch):
+                        for update in await self._matching(owner_id, criteria, batch, end.epoch):
                             yield update
             except LogTruncatedError:
                 end, place = await self.feed.state(), None
@@ -202,11 +165,11 @@ class LiveEvents:
         return state, place if place is not None and state.reaches(place) else None
 
     async def _matching(
-        self, owner_id: UUID, filter: EventFilter, batch: Sequence[LoggedEvent], epoch: UUID
+        self, owner_id: UUID, criteria: MediaCriteria, batch: Sequence[LoggedEvent], epoch: UUID
     ) -> list[LiveUpdate]:
-        news = [e for e in batch if filter.matches_before(e) or filter.matches_after(e)]
+        news = [e for e in batch if _matches_before(criteria, e) or _matches_after(criteria, e)]
         rows = await self._rows(owner_id, news)
-        return [self._update(event, epoch, rows, filter.matches_after(event)) for event in news]
+        return [self._update(event, epoch, rows, _matches_after(criteria, event)) for event in news]
 
     async def _rows(self, owner_id: UUID, events: Sequence[LoggedEvent]) -> dict[UUID, Media]:
         """The media of these events as they are now, in one statement."""
@@ -264,3 +227,34 @@ def _is_deletion(event: LoggedEvent) -> bool:
 
 def _is_ending(event: LoggedEvent) -> bool:
     return _is_deletion(event) or event.status in _TERMINAL
+
+
+def _matches_after(criteria: MediaCriteria, event: LoggedEvent) -> bool:
+    if _is_deletion(event):
+        return False
+    return _holds(criteria, event.media_id, event.kind, event.status, event.tags)
+
+
+def _matches_before(criteria: MediaCriteria, event: LoggedEvent) -> bool:
+    if event.type is MediaEventType.CREATED:
+        return False
+    return _holds(
+        criteria,
+        event.media_id,
+        event.previous_kind or event.kind,
+        event.previous_status or event.status,
+        event.tags if event.previous_tags is None else event.previous_tags,
+    )
+
+
+def _holds(
+    criteria: MediaCriteria, media_id: UUID, kind: MediaKind, status: MediaStatus, tags: Sequence[str]
+) -> bool:
+    return (
+        (criteria.media_ids is None or media_id in criteria.media_ids)
+        and (criteria.kinds is None or kind in criteria.kinds)
+        and (criteria.statuses is None or status in criteria.statuses)
+        and criteria.tags_all.issubset(tags)
+        and (criteria.tags_any is None or not criteria.tags_any.isdisjoint(tags))
+        and criteria.tags_none.isdisjoint(tags)
+    )

@@ -123,7 +123,8 @@ class DiskStore:
 
         Durable before it returns. Stops at the first byte too many. Raises `ObjectExistsError` (also to all
         but one of several at once), `SizeMismatchError`, `ChecksumMismatchError`, `StorageFullError`,
-        `InvalidKeyError`, and whatever `chunks` raises; then, and when cancelled, nothing is left.
+        `InvalidKeyError`, and whatever `chunks` raises; then nothing is left. Cancelled at the very end, the
+        whole object may be stored all the same.
         """
         check_key(grant.key)
         promised = {"sha256": grant.sha256, "md5": grant.md5}

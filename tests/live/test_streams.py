@@ -11,14 +11,14 @@ import pytest
 from sqlalchemy import update
 
 from db.events import prune_events
-from db.media import change_media, create_media, delete_media, lock_media
+from db.media import MediaCriteria, change_media, create_media, delete_media, lock_media
 from db.models import EventLog, MediaEventType, MediaKind, MediaStatus, new_id, utc_now
 from db.sessions import Sessions
 from pubsub.doorbell import Doorbell
 from services.cursors import LiveCursors
 from services.errors import InvalidInput, NotFound
 from services.feed import EventFeed
-from services.live import EventFilter, LiveEvents, LiveUpdate, LiveUpdateType
+from services.live import LiveEvents, LiveUpdate, LiveUpdateType
 from tests.live.conftest import StartFeed
 from tests.live.test_event_log import kill_all_connections, number_all
 from tests.live.writers import add_owner, media_row
@@ -245,7 +245,7 @@ async def test_what_is_no_cursor_is_refused(owner: Owner, live: LiveEvents) -> N
     with pytest.raises(InvalidInput):
         await to_the_end(live.follow_media(owner.id, media_id, "nonsense"))
     with pytest.raises(InvalidInput):
-        await take(live.follow_library(owner.id, EventFilter(), "nonsense"), 1)
+        await take(live.follow_library(owner.id, MediaCriteria(), "nonsense"), 1)
 
 
 async def forget_everything(sessions: Sessions) -> None:
@@ -272,7 +272,7 @@ async def test_a_cursor_that_leads_nowhere_ends_in_resync_and_the_stream_goes_on
         await owner.turn(media_id, FAILED)
         assert told(await to_the_end(stream)) == ["STATUS_CHANGED 2 FAILED"]
 
-    async with aclosing(live.follow_library(owner.id, EventFilter(), old)) as stream:
+    async with aclosing(live.follow_library(owner.id, MediaCriteria(), old)) as stream:
         (resync,) = await take(stream, 1)
         assert resync.type is LiveUpdateType.RESYNC
         assert resync.media_id is None
@@ -285,7 +285,7 @@ async def test_a_stream_whose_log_is_replaced_under_it_resyncs(
 ) -> None:
     media_id = await owner.upload()
     of_media = live.follow_media(owner.id, media_id)
-    of_library = live.follow_library(owner.id, EventFilter())
+    of_library = live.follow_library(owner.id, MediaCriteria())
     await take(of_media, 1)
     await take(of_library, 1)
     waiting = [asyncio.create_task(take(of_media, 2)), asyncio.create_task(take_until_resync(of_library))]
@@ -298,7 +298,7 @@ async def test_a_stream_whose_log_is_replaced_under_it_resyncs(
 
 
 async def test_a_library_begins_with_a_cursor_and_tells_every_change(owner: Owner, live: LiveEvents) -> None:
-    async with aclosing(live.follow_library(owner.id, EventFilter())) as stream:
+    async with aclosing(live.follow_library(owner.id, MediaCriteria())) as stream:
         first = await take(stream, 1)
         media_id = await owner.upload("cat")
         await owner.retag(media_id, ["cat"], ["dog"])
@@ -318,22 +318,22 @@ async def test_a_library_begins_with_a_cursor_and_tells_every_change(owner: Owne
 async def test_a_list_and_its_stream_join_without_a_gap(owner: Owner, live: LiveEvents) -> None:
     cursor = await live.live_cursor()
     media_ids = [await owner.upload() for _ in range(3)]
-    async with aclosing(live.follow_library(owner.id, EventFilter(), cursor)) as stream:
+    async with aclosing(live.follow_library(owner.id, MediaCriteria(), cursor)) as stream:
         assert [u.media_id for u in await take(stream, 3)] == media_ids
 
 
 @pytest.mark.parametrize(
     "filter",
     [
-        EventFilter(tags_any=frozenset({"cat", "cow"})),
-        EventFilter(tags_all=frozenset({"cat", "pet"})),
-        EventFilter(tags_none=frozenset({"dog"}), tags_all=frozenset({"cat"})),
-        EventFilter(tags_any=frozenset({"cat"}), kinds=frozenset({MediaKind.IMAGE})),
-        EventFilter(tags_any=frozenset({"cat"}), statuses=frozenset({MediaStatus.UPLOADING})),
+        MediaCriteria(tags_any=frozenset({"cat", "cow"})),
+        MediaCriteria(tags_all=frozenset({"cat", "pet"})),
+        MediaCriteria(tags_none=frozenset({"dog"}), tags_all=frozenset({"cat"})),
+        MediaCriteria(tags_any=frozenset({"cat"}), kinds=frozenset({MediaKind.IMAGE})),
+        MediaCriteria(tags_any=frozenset({"cat"}), statuses=frozenset({MediaStatus.UPLOADING})),
     ],
 )
 async def test_a_media_that_leaves_the_filter_says_so_once(
-    owner: Owner, live: LiveEvents, filter: EventFilter
+    owner: Owner, live: LiveEvents, filter: MediaCriteria
 ) -> None:
     async with aclosing(live.follow_library(owner.id, filter)) as stream:
         await take(stream, 1)
@@ -351,7 +351,7 @@ async def test_a_media_that_leaves_the_filter_says_so_once(
 
 
 async def test_a_media_leaves_a_filter_of_statuses(owner: Owner, live: LiveEvents) -> None:
-    filter = EventFilter(statuses=frozenset({PROCESSING}))
+    filter = MediaCriteria(statuses=frozenset({PROCESSING}))
     async with aclosing(live.follow_library(owner.id, filter)) as stream:
         await take(stream, 1)
         media_id = await owner.upload()
@@ -366,8 +366,8 @@ async def test_a_filter_of_ids_tells_only_of_them_and_an_empty_one_nothing(
     await owner.upload()
     wanted = await owner.upload()
     async with (
-        aclosing(live.follow_library(owner.id, EventFilter(media_ids=frozenset({wanted})))) as stream,
-        aclosing(live.follow_library(owner.id, EventFilter(media_ids=frozenset()))) as empty,
+        aclosing(live.follow_library(owner.id, MediaCriteria(media_ids=frozenset({wanted})))) as stream,
+        aclosing(live.follow_library(owner.id, MediaCriteria(media_ids=frozenset()))) as empty,
     ):
         await take(stream, 1)
         await take(empty, 1)
@@ -385,7 +385,7 @@ async def test_a_filter_of_ids_tells_only_of_them_and_an_empty_one_nothing(
 
 async def test_a_library_is_its_owners(owner: Owner, sessions: Sessions, live: LiveEvents) -> None:
     stranger = Owner(await add_owner(sessions), sessions, owner.doorbell)
-    async with aclosing(live.follow_library(owner.id, EventFilter())) as stream:
+    async with aclosing(live.follow_library(owner.id, MediaCriteria())) as stream:
         await take(stream, 1)
         await stranger.upload()
         media_id = await owner.upload()
