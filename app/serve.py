@@ -1,7 +1,9 @@
 """`serve`: the API and a worker in one process, until a signal says that it is enough."""
 
 import asyncio
+import errno
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,10 +34,10 @@ class _Server(uvicorn.Server):
 async def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM. Raises SystemExit with a sentence where that can't begin."""
     settings.refuse_exposure()
-    with _signals() as stop:
+    with _listener(settings) as listener, _signals() as stop:
         async with open_runtime(settings) as runtime, runtime.feed.running(), running_worker(runtime):
             server = _Server(_config(runtime))
-            serving = asyncio.create_task(server.serve())
+            serving = asyncio.create_task(server.serve([listener]))
             waiting = asyncio.create_task(_announce_and_wait(server, settings, stop))
             await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)
             server.should_exit = True
@@ -51,6 +53,28 @@ async def work(settings: Settings) -> None:
         async with open_runtime(settings) as runtime, running_worker(runtime):
             log.info("working", slots=settings.slots)
             await stop.wait()
+
+
+@contextmanager
+def _listener(settings: Settings) -> Iterator[socket.socket]:
+    """Take the port before anything is started for it; who connects too early waits until we serve."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        listener = socket.create_server((settings.host, settings.port), family=family)
+    except OSError as error:
+        raise SystemExit(_why_not(error, settings)) from None
+    with listener:
+        yield listener
+
+
+def _why_not(error: OSError, settings: Settings) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"Port {settings.port} of {settings.host} is in use, perhaps by another Darkroom. "
+            "Stop what uses it, or set DARKROOM_PORT to another one."
+        )
+    reason = str(error.strerror).partition(" (while")[0]  # what follows is the address again
+    return f"Darkroom can't listen on {settings.host}, port {settings.port}: {reason}."
 
 
 @contextmanager
