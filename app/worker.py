@@ -89,11 +89,13 @@ class _Worker:
     async def _work_while_connected(self) -> None:
         connection = await asyncpg.connect(asyncpg_dsn(self._runtime.database_url), timeout=10)
         try:
-            self._manager = QueueManager(Queries(AsyncpgDriver(connection)))
-            self._manager.entrypoint(STEP_ENTRYPOINT)(self._run_step)
+            manager = self._manager = QueueManager(Queries(AsyncpgDriver(connection)))
+            manager.entrypoint(STEP_ENTRYPOINT)(self._run_step)
+            # Else a lost connection is noticed with the next poll only.
+            connection.add_termination_listener(lambda _: manager.shutdown.set())
             if self._stopping.is_set():
                 return
-            await self._manager.run(
+            await manager.run(
                 dequeue_timeout=POLL,
                 batch_size=1,
                 max_concurrent_tasks=self._runtime.settings.slots,
