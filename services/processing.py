@@ -6,6 +6,7 @@ only the holder of the newest attempt may finish, so a late worker's result is d
 
 import asyncio
 import tempfile
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -79,25 +80,26 @@ class Processing:
     async def run_step(self, step_id: UUID, *, expected_attempt: int, job_id: int) -> None:
         """Run one delivery of a job to its end: success, retry, failure or nothing to do.
 
-        When cancelled, the step is handed back for another worker before the cancellation goes on.
+        When cancelled at its work, the step is handed back for another worker before the cancellation goes
+        on. What is being recorded by then is recorded whole: cut off, the step would wait for the reconciler.
         """
         claim = await self._claim(step_id, expected_attempt, job_id)
         if claim is None:
             return
         if claim.counted_attempts > MAX_ATTEMPTS:
-            await self._settle(claim, _LOST)
+            await _whole(self._settle(claim, _LOST))
             return
         try:
             outcome = await self._work(claim)
         except asyncio.CancelledError:
-            await asyncio.shield(self._hand_back(claim))
+            await _whole(self._hand_back(claim))
             raise
         except Exception as error:
             failure = failure_of(error)
             log.warning("step_failed", **_names(claim), code=failure.code, error=repr(error))
-            await self._settle(claim, failure)
+            await _whole(self._settle(claim, failure))
         else:
-            await self._finish(claim, outcome)
+            await _whole(self._finish(claim, outcome))
 
     async def requeue_stranded(self, *, limit: int = 100) -> int:
         """Queue the unfinished steps that no job will run any more; how many there were."""
@@ -167,6 +169,16 @@ class Processing:
                 step.handed_back += 1
                 await queue_step(session, step)
                 log.info("step_handed_back", **_names(claim))
+
+
+async def _whole(recording: Coroutine[Any, Any, None]) -> None:
+    """Let this come to its end; a cancellation goes on afterwards."""
+    task = asyncio.create_task(recording)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 async def _lock_held(session: AsyncSession, claim: _Claim) -> tuple[Media, ProcessingStep] | None:
