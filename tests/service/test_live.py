@@ -21,9 +21,6 @@ SMALL = pictures.png(640, 480)
 #: Takes a second of processor time or more to render.
 SLOW = pictures.noise_png(1920, 1080)
 
-#: The heartbeat's limit of 10 s, a poll of the queue of 5 s, and the work.
-TAKEOVER_SECONDS = 30.0
-
 #: From the end of PostgreSQL to the first request that it answers again.
 RECOVERY_SECONDS = 15.0
 

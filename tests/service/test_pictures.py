@@ -23,7 +23,7 @@ from tests.service.conftest import copied_directory, until_unused
 from tests.service.patience import until
 from tests.service.service import Service
 
-#: All files together; on an idle machine of 2 cores it takes a fifth of it.
+#: All files together; 2 busy cores need a third of it.
 ALL_SECONDS = 180.0
 ONE_SECONDS = 170.0
 AT_ONCE = 16
@@ -39,6 +39,8 @@ UPRIGHT = (pictures.RED, pictures.GREEN, pictures.BLUE, pictures.WHITE)
 #: Fields in which libvips keeps what a file says besides its pixels.
 METADATA = ("exif-data", "xmp-data", "iptc-data", "icc-profile-data", "orientation", "photoshop-data")
 LOADERS = {"image/webp": "webpload", "image/avif": "heifload", "image/jpeg": "jpegload"}
+
+pytestmark = pytest.mark.slow
 
 #: By the name's end; what is of no accepted type is sent as a JPEG.
 CLAIMS = {".png": "image/png", ".apng": "image/png", ".webp": "image/webp", ".gif": "image/gif"}
@@ -85,7 +87,7 @@ VERDICTS = {
     "truncated.jpg": {"CORRUPT_INPUT"},
     "polyglot-gif-js.gif": {"CORRUPT_INPUT"},
 }
-#: Bytes that a service and a child of it may come to hold. A bomb's pixels alone would be 840 MB and 17 GB.
+#: Bytes that a service and a child of it may come to hold.
 SERVICE_MEMORY = 400 * 1024**2
 CHILD_MEMORY = 700 * 1024**2
 

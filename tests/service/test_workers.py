@@ -125,9 +125,8 @@ async def test_a_child_killed_each_time_fails_its_media_and_no_other(
     assert service.leftovers() == []
 
 
-async def test_a_service_that_is_stopped_in_mid_job_hands_it_back(
-    service: Service, client: Client, start_service: StartService
-) -> None:
+@pytest.mark.slow
+async def test_a_service_that_is_stopped_in_mid_job_hands_it_back(service: Service, client: Client) -> None:
     media_id = await client.upload(SLOW)
     child = await service.stops_while_rendering()
     began = time.monotonic()
@@ -203,10 +202,8 @@ async def test_a_worker_that_stood_still_finds_its_step_finished_by_another(
 
 
 @pytest.mark.slow
-async def test_workers_lost_each_time_fail_the_media_and_one_lost_once_does_not(
-    service: Service, client: Client
-) -> None:
-    """The first two losses of the one are made up: each takes the heartbeat's time."""
+async def test_a_worker_lost_each_time_fails_the_media(service: Service, client: Client) -> None:
+    """The first two losses are made up: each takes the heartbeat's time."""
     doomed = await client.upload(SLOW)
     await service.stops_while_rendering()
     _, id = parse_id(doomed)
