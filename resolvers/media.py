@@ -7,7 +7,8 @@ import strawberry
 from resolvers.errors import user_errors
 from resolvers.filters import criteria
 from resolvers.info import Info
-from schema.connections import After, First, MediaConnection, MediaEdge, PageInfo
+from resolvers.pages import page_info
+from schema.connections import After, First, MediaConnection, MediaEdge
 from schema.ids import id_of
 from schema.inputs import MediaFilter, UpdateMediaInput
 from schema.payloads import DeletePayload, MediaPayload
@@ -40,12 +41,7 @@ async def media_items(
         count=lambda: library.count(viewer, chosen),
         edges=[MediaEdge(cursor=cursor, node=node) for cursor, node in zip(page.cursors, nodes, strict=True)],
         nodes=nodes,
-        page_info=PageInfo(
-            has_next_page=page.has_next,
-            has_previous_page=page.has_previous,
-            start_cursor=page.cursors[0] if page.cursors else None,
-            end_cursor=page.cursors[-1] if page.cursors else None,
-        ),
+        page_info=page_info(page),
         live_cursor=page.live_cursor,
     )
 

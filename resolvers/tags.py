@@ -8,7 +8,8 @@ import strawberry
 from db import models
 from resolvers.errors import bad_user_input, user_errors
 from resolvers.info import Info
-from schema.connections import After, First, PageInfo, TagConnection, TagEdge
+from resolvers.pages import page_info
+from schema.connections import After, First, TagConnection, TagEdge
 from schema.ids import id_of
 from schema.payloads import MediaPayload, TagPayload
 from schema.types import Media, Tag
@@ -32,12 +33,7 @@ async def tags(
         count=lambda: service.count(viewer, search=page.search),
         edges=[TagEdge(cursor=cursor, node=node) for cursor, node in zip(page.cursors, nodes, strict=True)],
         nodes=nodes,
-        page_info=PageInfo(
-            has_next_page=page.has_next,
-            has_previous_page=page.has_previous,
-            start_cursor=page.cursors[0] if page.cursors else None,
-            end_cursor=page.cursors[-1] if page.cursors else None,
-        ),
+        page_info=page_info(page),
     )
 
 
