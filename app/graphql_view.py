@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.http import GraphQLHTTPResponse
+from strawberry.http.types import QueryParams
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import Message
@@ -99,6 +100,11 @@ class GraphQLView(GraphQL[RequestContext, None]):
         if not isinstance(body, dict):
             raise json.JSONDecodeError("An object is expected", "", 0)
         return body
+
+    def parse_query_params(self, params: QueryParams) -> dict[str, Any]:
+        """`variables=null` is the same as none."""
+        given = {name: value for name, value in dict(params).items() if value != "null"}
+        return super().parse_query_params(given)
 
     def encode_json(self, data: object) -> str:
         """As text: a WebSocket sends bytes as a binary message, which no GraphQL client reads."""

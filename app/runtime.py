@@ -67,11 +67,16 @@ async def open_database(settings: Settings) -> AsyncIterator[str]:
 async def migrate_database(settings: Settings) -> None:
     """Bring the database to this code's revision; other processes may use it meanwhile."""
     async with open_database(settings) as url:
-        engine = create_engine(url)
-        try:
-            await migrate(engine)
-        finally:
-            await engine.dispose()
+        await _migrate(url)
+
+
+async def _migrate(url: str) -> None:
+    """By an engine of its own: a migration may take its time."""
+    engine = create_engine(url, command_timeout=None)
+    try:
+        await migrate(engine)
+    finally:
+        await engine.dispose()
 
 
 @asynccontextmanager
@@ -82,9 +87,11 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
     """
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(open_database(settings))
+        if settings.database_url is None:
+            await _migrate(url)
         engine = create_engine(url)
         stack.push_async_callback(engine.dispose)
-        await (migrate(engine) if settings.database_url is None else check_revision(engine))
+        await check_revision(engine)
         sessions = create_sessions(engine)
         broadcast = await stack.enter_async_context(Broadcast(backend=PostgresDoorbell(url)))
         doorbell = Doorbell(broadcast)

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import signal
 import socket
 import sys
@@ -79,10 +80,17 @@ def _why_not(error: OSError, settings: Settings) -> str:
 
 @contextmanager
 def _signals() -> Iterator[asyncio.Event]:
+    """The first SIGINT or SIGTERM asks for the end, a second one does not wait for it."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def heed() -> None:
+        if stop.is_set():
+            os._exit(1)  # as after kill -9: what is left open is found by the next start
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, heed)
     try:
         yield stop
     finally:

@@ -30,6 +30,9 @@ POLL = timedelta(seconds=5)
 #: A stopping worker lets its steps run on for this long before it hands them back.
 DRAIN_SECONDS = 5.0
 
+#: Handing back takes milliseconds, unless the database does not answer.
+HAND_BACK_SECONDS = 10.0
+
 #: A half-open connection to the database is noticed after this long.
 COMMAND_SECONDS = 30.0
 
@@ -90,7 +93,13 @@ class _Worker:
             self._manager.shutdown.set()
         await asyncio.wait([queue], timeout=DRAIN_SECONDS)
         cancelled: set[asyncio.Task[None]] = set()
+        give_up = asyncio.get_running_loop().time() + HAND_BACK_SECONDS
         while not queue.done():
+            if asyncio.get_running_loop().time() > give_up:
+                log.warning(
+                    "worker_given_up"
+                )  # the database does not answer; another worker will find the rest
+                queue.cancel()
             # Again and again: the queue may still begin what it had asked for before.
             for step in self._steps - cancelled:
                 step.cancel()

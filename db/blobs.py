@@ -1,7 +1,7 @@
 """Blobs that may not be needed any more, and the outbox through which their objects are removed."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import delete, or_
@@ -63,5 +63,10 @@ async def _is_needed(session: AsyncSession, blob_id: UUID) -> bool:
     return (await session.exec(statement)).first() is not None
 
 
-async def leave_outbox(session: AsyncSession, blob_id: UUID) -> None:
-    await session.exec(delete(DeletionOutbox).where(col(DeletionOutbox.blob_id) == blob_id))
+async def leave_outbox(session: AsyncSession, blob_id: UUID, *, leased_until: datetime) -> None:
+    """Remove the row, unless the blob was given to the collector anew meanwhile."""
+    await session.exec(
+        delete(DeletionOutbox).where(
+            col(DeletionOutbox.blob_id) == blob_id, col(DeletionOutbox.not_before) == leased_until
+        )
+    )

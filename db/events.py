@@ -11,7 +11,9 @@ from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import CursorResult, Table, column, func, table, update
+from sqlalchemy import cast as sql_cast
 from sqlalchemy import delete as delete_rows
+from sqlalchemy.dialects.postgresql import OID
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -172,6 +174,7 @@ async def settle_log(session: AsyncSession) -> None:
 
     A restored dump continues from older positions, so cursors from after it was made must not be followed.
     """
+    # Of the last, a dump restored into the very same database gets a new one.
     home = func.concat(
         select(column("system_identifier")).select_from(func.pg_control_system()).scalar_subquery(),
         "/",
@@ -179,6 +182,8 @@ async def settle_log(session: AsyncSession) -> None:
         .select_from(table("pg_database"))
         .where(column("datname") == func.current_database())
         .scalar_subquery(),
+        "/",
+        sql_cast(func.to_regclass("event_log"), OID),
     )
     await session.exec(
         update(_LOG).where(_LOG.c.home.is_distinct_from(home)).values(home=home, epoch=func.gen_random_uuid())

@@ -13,13 +13,16 @@ POOL_OVERFLOW = 6
 #: A statement that takes longer than this is a defect, not patience.
 STATEMENT_TIMEOUT_MS = 30_000
 
+#: For a server that is frozen or out of reach, and can't time out a statement itself.
+COMMAND_TIMEOUT_SECONDS = 40
+
 #: A transaction that nobody goes on with (a stopped process, a lost network) holds its locks no longer.
 IDLE_TRANSACTION_TIMEOUT_MS = 60_000
 
 Sessions = async_sessionmaker[AsyncSession]
 
 
-def create_engine(url: str) -> AsyncEngine:
+def create_engine(url: str, *, command_timeout: float | None = COMMAND_TIMEOUT_SECONDS) -> AsyncEngine:
     """Open no connection yet. `url` names the asyncpg driver: `postgresql+asyncpg://…`."""
     engine = create_async_engine(
         url,
@@ -34,6 +37,7 @@ def create_engine(url: str) -> AsyncEngine:
                 "timezone": "UTC",
             },
             "timeout": 10,
+            "command_timeout": command_timeout,
         },
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)

@@ -5,7 +5,7 @@ Every chore is level-triggered and takes rows that nobody else holds, so any num
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -64,17 +64,18 @@ class Housekeeping:
         async with self.sessions.begin() as session:
             due = await lock_due(session, limit=limit)
             removals: list[tuple[UUID, str]] = []
+            leased_until = utc_now() + REMOVAL_LEASE
             for row in due:
                 if await forget_unneeded(session, row.blob_id):
-                    row.not_before = utc_now() + REMOVAL_LEASE
+                    row.not_before = leased_until
                     removals.append((row.blob_id, row.key))
                 else:
                     await session.delete(row)
         for blob_id, key in removals:
-            await self._remove(blob_id, key)
+            await self._remove(blob_id, key, leased_until)
         return len(due)
 
-    async def _remove(self, blob_id: UUID, key: str) -> None:
+    async def _remove(self, blob_id: UUID, key: str, leased_until: datetime) -> None:
         try:
             made = [entry.key async for entry in self.store.list(renditions_prefix(key))]
             await self.store.delete([key, *made])
@@ -82,7 +83,7 @@ class Housekeeping:
             log.warning("objects_not_removed", blob=str(blob_id), exc_info=True)
             return
         async with self.sessions.begin() as session:
-            await leave_outbox(session, blob_id)
+            await leave_outbox(session, blob_id, leased_until=leased_until)
 
     async def prune_events(self) -> int:
         async with self.sessions.begin() as session:

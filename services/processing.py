@@ -7,7 +7,6 @@ only the holder of the newest attempt may finish, so a late worker's result is d
 import asyncio
 import tempfile
 from collections.abc import Coroutine
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy.exc import DBAPIError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.media import change_media, lock_media
@@ -94,7 +92,7 @@ class Processing:
             claim = await asyncio.shield(claiming)
         except asyncio.CancelledError:
             await asyncio.wait([claiming])
-            if claimed := claiming.result():
+            if claiming.exception() is None and (claimed := claiming.result()):
                 await _whole(self._hand_back(claimed))
             raise
         if claim is None:
@@ -143,9 +141,12 @@ class Processing:
     async def _touch(self, claim: _Claim) -> None:
         while True:
             await asyncio.sleep(TOUCH_SECONDS)
-            with suppress(DBAPIError, OSError, TimeoutError):  # an outage: the next time
+            try:
                 async with self.sessions.begin() as session:
                     await touch_step(session, claim.step.id, attempt=claim.step.attempt)
+            except Exception as error:
+                # The edge of this task: whatever it was, the next time may do.
+                log.info("step_not_touched", **_names(claim), error=repr(error))
 
     async def _run_work(self, claim: _Claim) -> StepOutcome:
         with tempfile.TemporaryDirectory(dir=self.work_dir, ignore_cleanup_errors=True) as directory:
@@ -207,6 +208,8 @@ async def _whole(recording: Coroutine[Any, Any, None]) -> None:
         await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait([task])
+        if (error := task.exception()) is not None:
+            log.warning("step_not_recorded", error=repr(error))
         raise
 
 

@@ -217,6 +217,8 @@ class Api:
         except TransportServerError as error:
             raise self._status_problem(error.code) from None
         except TransportConnectionFailed as error:
+            if isinstance(error.__cause__, aiohttp.ClientConnectorCertificateError):
+                raise ServiceError(f"The certificate of {self.origin} is not trusted here.") from None
             if isinstance(error.__cause__, aiohttp.ClientConnectorError):
                 raise not_connected(self.origin) from None
             raise UnreachableError(f"The connection to Darkroom at {self.origin} broke.") from None

@@ -16,6 +16,7 @@ from app.client.errors import ClientError, UsageError
 from app.client.files import check_paths, display_name
 from app.client.progress import showing_progress
 from app.client.report import Listing, print_complaints, print_document
+from app.client.streams import open_missing_streams, write
 from app.client.text import sendable
 from app.client.uploads import Outcome, Uploads
 
@@ -35,6 +36,7 @@ def run(
     paths: list[Path], *, tags: Sequence[str], title: str | None, watch: bool, json: bool, origin: str
 ) -> int:
     """Upload, say on stdout and stderr how it went, and return the exit code."""
+    open_missing_streams()
     # By itself stamina tells structlog of every attempt, which prints it on stdout.
     stamina.instrumentation.set_on_retry_hooks([])
     logging.disable()  # what a library logs of a failed request may hold its signed address
@@ -60,6 +62,7 @@ def run(
 
 async def _upload(options: Options) -> int:
     outcomes: list[Outcome] = []
+    told = True
     async with open_api(options.origin) as api:
         await api.ping()
         with showing_progress(
@@ -68,9 +71,10 @@ async def _upload(options: Options) -> int:
             uploads = Uploads(api, options.paths, options.wishes, progress, watch=options.watch)
 
             async def deliver(outcome: Outcome) -> None:
+                nonlocal told
                 if options.json:
                     outcome = await uploads.complete(outcome)
-                    print_document(outcome)
+                    told = print_document(outcome) and told
                 outcomes.append(outcome)
 
             await uploads.run(deliver)
@@ -78,10 +82,10 @@ async def _upload(options: Options) -> int:
         for number, outcome in enumerate(outcomes):
             if not options.json:
                 outcome = outcomes[number] = await uploads.complete(outcome)
-                listing.print(outcome)
+                told = listing.print(outcome) and told
             print_complaints(outcome)
     succeeded = all(outcome.succeeded(watched=options.watch) for outcome in outcomes)
-    return _SUCCESS if succeeded else _FAILURE
+    return _SUCCESS if succeeded and told else _FAILURE
 
 
 def _has_room(options: Options) -> bool:
@@ -95,11 +99,18 @@ def _checked_origin(url: str) -> str:
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
-    if not usable or parts.query or parts.fragment:
+    # A password in the address would stand in every sentence that names it.
+    if (
+        not usable
+        or parts.query
+        or parts.fragment
+        or parts.username is not None
+        or any(map(str.isspace, url))
+    ):
         raise UsageError("--url must look like http://127.0.0.1:8000.")
-    return url.rstrip("/")
+    return parts.geturl().rstrip("/")  # with the scheme in lower case
 
 
 def _say(error: ClientError, code: int) -> int:
-    sys.stderr.write(f"{error}\n")
+    write(sys.stderr, f"{error}\n")
     return code

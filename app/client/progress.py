@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from app.client.api import Status
+from app.client.streams import write
 from app.client.text import decimal_bytes
 
 #: With more files than this, the bars of those that have ended make room.
@@ -72,5 +73,4 @@ class PlainProgress:
             self._say(number, status or "not sent")
 
     def _say(self, number: int, what: str) -> None:
-        sys.stderr.write(f"{self._names[number]}: {what}\n")
-        sys.stderr.flush()
+        write(sys.stderr, f"{self._names[number]}: {what}\n")

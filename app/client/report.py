@@ -4,7 +4,6 @@ What went wrong is said on stderr. Signed addresses appear in these answers and 
 """
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from rich.text import Text
 
 from app.client.api import Rendition, Status
 from app.client.files import display_name
+from app.client.streams import silence, write
 from app.client.text import printable, sendable
 from app.client.uploads import Outcome
 
@@ -50,15 +50,9 @@ def json_document(outcome: Outcome) -> str:
     return json.dumps(document)
 
 
-def print_document(outcome: Outcome) -> None:
-    """Ends the command when nobody reads any more."""
-    try:
-        sys.stdout.write(f"{json_document(outcome)}\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Python flushes once more at its end, which must not fail too.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(1) from None
+def print_document(outcome: Outcome) -> bool:
+    """False when nobody got it."""
+    return write(sys.stdout, f"{json_document(outcome)}\n")
 
 
 def complaints(outcome: Outcome) -> Iterator[str]:
@@ -73,8 +67,7 @@ def complaints(outcome: Outcome) -> Iterator[str]:
 
 def print_complaints(outcome: Outcome) -> None:
     for line in complaints(outcome):
-        sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+        write(sys.stderr, f"{line}\n")
 
 
 class Listing:
@@ -84,12 +77,19 @@ class Listing:
         self._terminal = sys.stdout.isatty()
         self._console = Console(force_terminal=self._terminal, highlight=False, markup=False, emoji=False)
 
-    def print(self, outcome: Outcome) -> None:
+    def print(self, outcome: Outcome) -> bool:
+        """False when nobody got it."""
         if outcome.status is None:
-            return
-        self._line(self._title(outcome))
-        if outcome.media and outcome.media.renditions:
-            self._table(outcome.media.renditions)
+            return True
+        try:
+            self._line(self._title(outcome))
+            if outcome.media and outcome.media.renditions:
+                self._table(outcome.media.renditions)
+            sys.stdout.flush()
+        except OSError:
+            silence(sys.stdout)
+            return False
+        return True
 
     def _title(self, outcome: Outcome) -> Text:
         status = outcome.status or ""

@@ -95,6 +95,8 @@ class Transfers:
                         await _judge(response, source, renewed=renewed)
             except TimeoutError:
                 raise _InterruptedError("nothing moved any more") from None
+            except aiohttp.ClientConnectorCertificateError:
+                raise TransferRefusedError("The object store's certificate is not trusted here.") from None
             except aiohttp.ClientError:
                 if source.problem:
                     raise source.problem from None

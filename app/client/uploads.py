@@ -20,7 +20,7 @@ _SENT_AT_ONCE = 4
 _WATCHED_AT_ONCE = 16
 
 #: How long an interrupted command may go on to give up what it had begun.
-_ABORT_SECONDS = 2.0
+_ABORT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -193,7 +193,7 @@ def test_ctrl_c_gives_up_what_was_not_sent(service: Service, tmp_path: Path) -> 
         process.send_signal(signal.SIGINT)
         interrupted_at = time.monotonic()
         said = finish(process)
-    assert time.monotonic() - interrupted_at < 5
+    assert time.monotonic() - interrupted_at < 20
     assert (said.code, said.stdout) == (130, "")
     assert (
         said.stderr.splitlines()[-1] == "Interrupted: what was not sent is given up, what was sent goes on."

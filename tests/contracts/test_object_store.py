@@ -198,6 +198,7 @@ async def test_a_client_that_goes_away_leaves_nothing(running: RunningStore, tmp
     await writer.wait_closed()
     await asyncio.sleep(0.1)
     assert await running.store.head(KEY) is None
+    assert [entry.key async for entry in running.store.list("")] == []
     assert (await send(running, signed, DATA)).is_success
 
 

@@ -12,17 +12,19 @@ from db.sessions import Sessions, create_engine
 from pubsub.doorbell import Doorbell
 from services.feed import EventFeed, _Interest, _Page
 from tests.live.writers import add_owner, media_row
+from tests.serving import until
 
 
 class HeldFeed(EventFeed):
     """Its first look at the log, for a follower, is handed over only when it is let go."""
 
     def hold(self) -> asyncio.Event:
-        self._let_go = asyncio.Event()
+        self._let_go, self.has_read = asyncio.Event(), asyncio.Event()
         return self._let_go
 
     async def _read(self, after: LogPosition, interest: _Interest) -> _Page:
         page = await super()._read(after, interest)
+        self.has_read.set()
         await self._let_go.wait()
         return page
 
@@ -48,15 +50,13 @@ async def test_what_is_numbered_while_a_follower_first_reads_the_log_is_not_lost
             seen.extend(events)
 
     following = asyncio.create_task(follow())
-    await asyncio.sleep(0.2)  # the follower has read an empty log and is held
+    async with asyncio.timeout(15):
+        await feed.has_read.wait()  # an empty log; now it is held
     async with sessions.begin() as session:
         await create_media(session, await media_row(sessions, owner_id), tags=[])
     async with feed.running():
-        while feed.status.position == 0:  # noqa: ASYNC110 - the window is made
-            await asyncio.sleep(0.01)
+        await until(lambda: feed.status.position > 0)  # the window is made
         let_go.set()
-        async with asyncio.timeout(5):
-            while not seen:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(lambda: bool(seen))
         following.cancel()
     assert [event.version for event in seen] == [1]

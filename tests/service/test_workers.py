@@ -141,7 +141,7 @@ async def test_a_service_that_is_stopped_in_mid_job_hands_it_back(service: Servi
     await service.restart()
     began = time.monotonic()
     await client.becomes_ready(media_id)
-    assert time.monotonic() - began < 8, "It was not taken at once."
+    assert time.monotonic() - began < 20, "It was not taken at once: the chore that would find it takes 30 s."
     story = await Story.of(service, media_id)
     is_told_once(story)
     assert story.attempts == {"inspect": (1, 0), "renditions": (2, 1)}
