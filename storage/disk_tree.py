@@ -9,7 +9,9 @@ lead out. Directories appear with the first object and go with the last.
 
 import errno
 import os
+import random
 import stat
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -28,7 +30,8 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NO_OBJECT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO})
 _TAKEN = frozenset({errno.ENOTDIR, errno.ELOOP, errno.EISDIR})
 # A deletion may take an empty directory away before our file is in it; it can hardly win this often in a row.
-_PLACE_ATTEMPTS = 20
+_PLACE_ATTEMPTS = 200
+_PLACE_PAUSE_SECONDS = 0.002
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +146,8 @@ class DiskTree:
             except FileNotFoundError:
                 if attempt == _PLACE_ATTEMPTS - 1:
                     raise
+                # Out of step with whoever takes the directories away.
+                time.sleep(random.uniform(0, _PLACE_PAUSE_SECONDS))
             except OSError as error:
                 if error.errno in _TAKEN:
                     raise _taken(key) from error

@@ -24,9 +24,14 @@ def test_watching_survives_that_the_service_is_killed(service: Service, tmp_path
     assert said.code == 0, lines
     assert [document["status"] for document in said.documents] == ["READY"] * 4
     assert any(line.endswith("connection lost, trying again") for line in lines)
-    for photo in photos:
-        told = [
-            line.removeprefix(f"{photo.name}: ").split()[0] for line in lines if line.startswith(photo.name)
-        ]
-        statuses = [word for word in told if word.isupper()]
-        assert statuses == ["UPLOADING", "PROCESSING", "READY"]
+    stories = [statuses_told(lines, photo) for photo in photos]
+    assert ["UPLOADING", "PROCESSING", "READY"] in stories
+    # Where the answer to finalizeUpload was lost, a picture may be READY when the service is back.
+    assert all(
+        story in (["UPLOADING", "PROCESSING", "READY"], ["UPLOADING", "READY"]) for story in stories
+    ), stories
+
+
+def statuses_told(lines: list[str], photo: Path) -> list[str]:
+    told = [line.removeprefix(f"{photo.name}: ").split()[0] for line in lines if line.startswith(photo.name)]
+    return [word for word in told if word.isupper()]
