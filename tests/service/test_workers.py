@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -112,6 +113,7 @@ async def test_a_child_killed_each_time_fails_its_media_and_no_other(
         other = await client.upload(SMALL)
         await client.becomes_ready(other)
         proc.kill(child)
+        await until(partial(_is_gone, child), why="It did not die.")  # else it may be found again
     media = await client.ends(hopeless)
     assert media.status == "FAILED"
     assert media.failure
@@ -237,3 +239,7 @@ async def wait_for_the_end(service: Service, media_id: str) -> Story:
     while (story := await Story.of(service, media_id)).told[-1][1] == "PROCESSING":
         assert time.monotonic() < deadline
     return story
+
+
+def _is_gone(pid: int) -> bool:
+    return proc.state_of(pid) == ""
