@@ -36,10 +36,6 @@ class FileLock:
         """Take the lock alone, without waiting."""
         return self._try(fcntl.LOCK_EX)
 
-    def release(self) -> None:
-        """Give the lock up for everyone who has this descriptor, but keep the file open."""
-        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-
     def close(self) -> None:
         """Close the file: the lock ends unless a child has the descriptor. Closing twice is harmless."""
         if self._descriptor >= 0:

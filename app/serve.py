@@ -23,6 +23,9 @@ log = structlog.get_logger()
 #: Requests and streams that are open when a signal comes get this long.
 GRACE_SECONDS = 5
 
+#: More than an orderly end takes; a database that is frozen would hold us for ever.
+STOP_SECONDS = 60.0
+
 
 class _Server(uvicorn.Server):
     """uvicorn raises captured signals again when it ends, which would cut off what we still have to close."""
@@ -80,22 +83,33 @@ def _why_not(error: OSError, settings: Settings) -> str:
 
 @contextmanager
 def _signals() -> Iterator[asyncio.Event]:
-    """The first SIGINT or SIGTERM asks for the end, a second one does not wait for it."""
+    """The first SIGINT or SIGTERM asks for the end; a second one, or a minute, does not wait for it."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    deadline: asyncio.TimerHandle | None = None
 
     def heed() -> None:
+        nonlocal deadline
         if stop.is_set():
-            os._exit(1)  # as after kill -9: what is left open is found by the next start
+            _end_at_once()
         stop.set()
+        deadline = loop.call_later(STOP_SECONDS, _end_at_once)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, heed)
     try:
         yield stop
     finally:
+        if deadline is not None:
+            deadline.cancel()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+
+
+def _end_at_once() -> None:
+    """As kill -9 does: what is left open is found by the next start."""
+    log.warning("ended_unfinished")
+    os._exit(1)
 
 
 def _config(runtime: Runtime) -> uvicorn.Config:

@@ -92,15 +92,18 @@ class _Worker:
         if self._manager is not None:
             self._manager.shutdown.set()
         await asyncio.wait([queue], timeout=DRAIN_SECONDS)
+        try:
+            async with asyncio.timeout(HAND_BACK_SECONDS):
+                await self._hand_back_until(queue)
+        except TimeoutError:
+            # The database does not answer: another worker will find the rest.
+            log.warning("worker_given_up", steps=len(self._steps))
+            queue.cancel()
+
+    async def _hand_back_until(self, queue: asyncio.Task[None]) -> None:
+        """Again and again, for the queue may still begin what it had asked for before."""
         cancelled: set[asyncio.Task[None]] = set()
-        give_up = asyncio.get_running_loop().time() + HAND_BACK_SECONDS
         while not queue.done():
-            if asyncio.get_running_loop().time() > give_up:
-                log.warning(
-                    "worker_given_up"
-                )  # the database does not answer; another worker will find the rest
-                queue.cancel()
-            # Again and again: the queue may still begin what it had asked for before.
             for step in self._steps - cancelled:
                 step.cancel()
                 cancelled.add(step)

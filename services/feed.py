@@ -60,12 +60,9 @@ class FeedStoppedError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedStatus:
-    """`position`: the last event read; `lag`: events numbered but not read yet, as last seen;
-    `age_seconds`: since the log was last looked at with success.
-    """
+    """`position`: the last event read; `age_seconds`: since the log was last looked at with success."""
 
     position: int
-    lag: int
     age_seconds: float
 
 
@@ -131,7 +128,6 @@ class EventFeed:
         self._waiting: dict[UUID | None, set[asyncio.Future[LogPosition]]] = {}
         self._stopped = False
         self._away = False
-        self._lag = 0
         self._looked_at = time.monotonic()
 
     @asynccontextmanager
@@ -145,12 +141,12 @@ class EventFeed:
                 self._stopped = True
                 tailer.cancel()
                 await asyncio.wait([tailer])
-                self._wake_all()
+            self._wake_all()
 
     @property
     def status(self) -> FeedStatus:
         position = self._window.place.position if self._window else 0
-        return FeedStatus(position=position, lag=self._lag, age_seconds=time.monotonic() - self._looked_at)
+        return FeedStatus(position=position, age_seconds=time.monotonic() - self._looked_at)
 
     async def state(self) -> LogState:
         """The log as it is committed now, read from the database."""
@@ -264,16 +260,14 @@ class EventFeed:
         after = self._window.place if self._window else state.end
         if self._window is None or not state.reaches(after):
             self._window = _Window(state, self._capacity)
-            self._lag = 0
             self._wake_all()
             return False
         if state.position == after.position:
             return False
         events = await read_events(session, after=after.position, limit=BATCH)
         self._window.append(events)
-        self._lag = state.position - self._window.place.position
         self._wake({topic for e in events for topic in (None, e.owner_id, e.media_id)}, after)
-        return self._lag > 0
+        return state.position > self._window.place.position
 
     def _report_away(self) -> None:
         if not self._away:
