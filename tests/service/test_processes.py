@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -183,3 +185,20 @@ async def test_a_full_disk_is_told_and_leaves_nothing(
 def free_bytes(directory: Path) -> int:
     found = os.statvfs(directory)
     return found.f_bavail * found.f_frsize
+
+
+async def test_a_second_signal_does_not_wait_for_a_frozen_database(service: Service) -> None:
+    postmaster = service.postmaster()
+    frozen = [postmaster, *proc.children_of(postmaster)]
+    for pid in frozen:
+        proc.stop(pid)
+    try:
+        os.kill(service.pid, signal.SIGTERM)
+        await asyncio.sleep(0.5)
+        os.kill(service.pid, signal.SIGTERM)
+        assert await service.ends() == 1
+        assert len(service.logged("ended_unfinished")) == 1
+    finally:
+        for pid in frozen:
+            with suppress(ProcessLookupError):
+                proc.go_on(pid)
