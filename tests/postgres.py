@@ -5,8 +5,10 @@
 The migration is a callable that the caller brings: this module knows no tables.
 """
 
+import errno
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -30,6 +32,20 @@ def make_reachable_directory() -> Path:
     return directory
 
 
+def remove_directory(directory: Path) -> None:
+    """A supervisor that is just ending may still write beside what is being removed: then once more."""
+    for _ in range(20):
+        try:
+            shutil.rmtree(directory)
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+            time.sleep(0.25)
+        else:
+            return
+    shutil.rmtree(directory)
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def postgres_server() -> AsyncIterator[str]:
     """The URL of the session's server; for databases see `create_database`."""
@@ -41,7 +57,7 @@ async def postgres_server() -> AsyncIterator[str]:
             await _execute(url, "SELECT pg_reload_conf()")
             yield url
     finally:
-        shutil.rmtree(directory)
+        remove_directory(directory)
 
 
 async def migrated_template(server: str, migrate: Migration) -> str:

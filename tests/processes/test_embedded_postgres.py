@@ -21,7 +21,13 @@ from app.embedded_postgres import EmbeddedPostgresError, asyncpg_dsn, embedded_p
 from app.postgres_cluster import Account
 from app.postgres_locks import FileLock, is_free
 from app.postgres_socket import _candidates, _reclaim
-from tests.postgres import create_database, make_reachable_directory, migrated_template, postgres_server
+from tests.postgres import (
+    create_database,
+    make_reachable_directory,
+    migrated_template,
+    postgres_server,
+    remove_directory,
+)
 
 __all__ = ["postgres_server"]
 
@@ -85,7 +91,7 @@ class StartUser(Protocol):
 def directory() -> Iterator[Path]:
     made = make_reachable_directory()
     yield made
-    shutil.rmtree(made)
+    remove_directory(made)
 
 
 @pytest.fixture
