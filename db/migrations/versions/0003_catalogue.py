@@ -1,5 +1,7 @@
 """The catalogue: every order and filter has its index, tags are counted, media are searched and published."""
 
+from uuid import UUID
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -26,9 +28,12 @@ END
 $$
 """
 
-INSERT_WORDS = (
-    "INSERT INTO media_search (media_id, words) VALUES (:id, array_to_tsvector(CAST(:words AS text[])))"
-)
+NEXT_MEDIA = sa.text("""
+    SELECT id, owner_id, filename, title, description FROM media WHERE id > :last ORDER BY id LIMIT 500
+""")
+INSERT_WORDS = sa.text("""
+    INSERT INTO media_search (media_id, words) VALUES (:id, array_to_tsvector(CAST(:words AS text[])))
+""")
 
 
 def upgrade() -> None:
@@ -88,17 +93,20 @@ def _make_search() -> None:
         sa.ForeignKeyConstraint(["media_id"], ["media.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("media_id"),
     )
+    _fill_search()
+    op.create_index("media_search_words", "media_search", ["words"], postgresql_using="gin")
+
+
+def _fill_search() -> None:
     connection = op.get_bind()
-    media = connection.execution_options(yield_per=500).execute(
-        sa.text("SELECT id, owner_id, filename, title, description FROM media")
-    )
-    for rows in media.partitions():
+    last = UUID(int=0)
+    while rows := connection.execute(NEXT_MEDIA, {"last": last}).all():
         words = [
             {"id": row.id, "words": words_of(row.owner_id, row.filename, row.title, row.description)}
             for row in rows
         ]
-        connection.execute(sa.text(INSERT_WORDS), words)
-    op.create_index("media_search_words", "media_search", ["words"], postgresql_using="gin")
+        connection.execute(INSERT_WORDS, words)
+        last = rows[-1].id
 
 
 def _count_tags() -> None:
