@@ -32,8 +32,8 @@ STEP_SECONDS = 60.0
 UNREACHABLE = re.compile(r"npm error code (ENOTFOUND|EAI_AGAIN|ECONN\w+|E\w*TIMEDOUT|ENETUNREACH|EHOSTUNREACH)")
 
 
-def installed() -> Path:
-    """The node interpreter, with the packages of the lock beside its programs.
+def installed(home: Path = HOME) -> Path:
+    """The node interpreter, with the packages that are locked in `home` beside its programs.
 
     What is missing is a skip that names it, and a failure on CI.
     """
@@ -41,13 +41,13 @@ def installed() -> Path:
     if node is None or npm is None or _version(node) < OLDEST_NODE:
         oldest = ".".join(map(str, OLDEST_NODE))
         _not_tested(f"NO NODE ≥ {oldest} WITH NPM: Apollo Client, urql and the code generator are not tested")
-    stamp = HOME / "node_modules" / ".installed-from"
+    stamp = home / "node_modules" / ".installed-from"
     # Another run of the tests in this checkout would install into the same directory.
-    with LOCK.open("rb") as lock:
+    with (home / LOCK.name).open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         digest = hashlib.sha256(lock.read()).hexdigest()
         if not stamp.exists() or stamp.read_text() != digest:
-            _install(npm)
+            _install(npm, home)
             stamp.write_text(digest)
     return Path(node)
 
@@ -63,10 +63,10 @@ def _version(node: str) -> tuple[int, ...]:
     return tuple(int(number) for number in said.strip().removeprefix("v").split(".")[:2])
 
 
-def _install(npm: str) -> None:
+def _install(npm: str, home: Path) -> None:
     quietly = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", "--fetch-retries=1"]
     installing = subprocess.run(
-        [npm, "ci", *quietly], cwd=HOME, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
+        [npm, "ci", *quietly], cwd=home, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
     )
     if UNREACHABLE.search(installing.stderr):
         _not_tested("NO NPM REGISTRY: Apollo Client, urql and the code generator are not tested")
