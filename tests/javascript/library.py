@@ -68,9 +68,11 @@ class Library:
 
     async def settle(self) -> Told:
         """Wait until every media is READY or FAILED, and change one last thing: which, and its version."""
-        query = "SELECT count(*) AS busy FROM media WHERE status NOT IN ('READY', 'FAILED')"
+        busy = "SELECT count(*) AS number FROM media WHERE status NOT IN ('READY', 'FAILED')"
         async with asyncio.timeout(SETTLE_SECONDS):
-            while (await self.service.fetch(query))[0]["busy"]:
+            while True:
+                if not await self._number(busy):
+                    break
                 await asyncio.sleep(0.05)
         return {"mediaId": self.first[0], "version": await self.retitle(self.first[0], "The last change")}
 

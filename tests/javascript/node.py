@@ -29,7 +29,9 @@ INSTALL_SECONDS = 300.0
 STEP_SECONDS = 60.0
 
 #: npm's own words for a registry that is not there.
-UNREACHABLE = re.compile(r"npm error code (ENOTFOUND|EAI_AGAIN|ECONN\w+|E\w*TIMEDOUT|ENETUNREACH|EHOSTUNREACH)")
+UNREACHABLE = re.compile(
+    r"npm error code (ENOTFOUND|EAI_AGAIN|ECONN\w+|E\w*TIMEDOUT|ENETUNREACH|EHOSTUNREACH)"
+)
 
 
 def installed(home: Path = HOME) -> Path:

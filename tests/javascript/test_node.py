@@ -34,14 +34,14 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 def test_without_node_nothing_is_tested(machine: Machine) -> None:
-    with pytest.raises(pytest.skip.Exception, match="NO NODE ≥ 20.19"):
+    with pytest.raises(pytest.skip.Exception, match=r"NO NODE ≥ 20\.19"):
         installed(machine.home)
 
 
 def test_an_old_node_does_not_count(machine: Machine) -> None:
     machine.has_npm("exit 0")
     machine.has("node", "echo v18.20.4")
-    with pytest.raises(pytest.skip.Exception, match="NO NODE ≥ 20.19"):
+    with pytest.raises(pytest.skip.Exception, match=r"NO NODE ≥ 20\.19"):
         installed(machine.home)
 
 
