@@ -15,6 +15,7 @@ from tests.service.service import Service
 HIDDEN = "hidden"
 
 FILTER = {"tags": {"none": [HIDDEN]}}
+OTHER_FILTER = {"tags": {"any": [HIDDEN]}}
 
 PICTURE = pictures.png(64, 48)
 BROKEN = pictures.cut(pictures.png(64, 48))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.javascript.library import FILTER, Library
+from tests.javascript.library import FILTER, OTHER_FILTER, Library
 from tests.javascript.node import HOME, running
 from tests.service.client import Client
 from tests.service.service import Service
@@ -26,7 +26,14 @@ async def test_a_list_and_its_stream_miss_nothing_while_uploads_go_on(
     """`replay`: the connection is renewed by graphql-ws, which asks for everything since the list again."""
     library = Library(service, client)
     await library.fill()
-    task = {"origin": service.origin, "filter": FILTER, "first": PAGE, "cuts": CUTS, "resume": resume}
+    task = {
+        "origin": service.origin,
+        "filter": FILTER,
+        "otherFilter": OTHER_FILTER,
+        "first": PAGE,
+        "cuts": CUTS,
+        "resume": resume,
+    }
     async with running(node, program, task) as gallery:
         first_page = await gallery.step("first page")
         assert len(first_page["list"]) == PAGE

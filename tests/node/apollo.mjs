@@ -13,7 +13,7 @@ import { watchLibrary } from "./watch_library.mjs";
 /** The arguments that make another list; those that choose a page of it (first, after) are not among them. */
 const LIST_ARGUMENTS = ["filter"];
 
-const { origin, filter, first } = task;
+const { origin, filter, otherFilter, first } = task;
 const socket = breakingSocket(task);
 const cache = new InMemoryCache({
   possibleTypes,
@@ -35,6 +35,8 @@ const mediaItems = () => cache.readQuery(wholeList).mediaItems;
 async function firstPage() {
   list.subscribe({});
   const { data } = await firstValueFrom(list.pipe(only(({ dataState }) => dataState === "complete")));
+  // Another list in the same cache, which must leave this one alone.
+  await client.query({ query: MEDIA_LIST, variables: { filter: otherFilter, first } });
   return data.mediaItems;
 }
 

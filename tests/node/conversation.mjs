@@ -3,7 +3,10 @@ import { createInterface } from "node:readline";
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 
-/** `origin`; `filter` and `first` of the list; `cuts`: after how many events to cut the socket; `resume`. */
+/**
+ * `origin`; `filter` and `first` of the list; `otherFilter` of one that is not looked at; `cuts`: after how many
+ * events the socket breaks; `resume`: who makes another.
+ */
 export const task = JSON.parse(process.argv[2]);
 
 export function say(step, facts = {}) {
