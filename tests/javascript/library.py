@@ -22,7 +22,7 @@ BROKEN = pictures.cut(pictures.png(64, 48))
 
 SETTLE_SECONDS = 45
 
-Told = dict[str, object]
+Told = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
