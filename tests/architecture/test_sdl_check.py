@@ -50,7 +50,10 @@ class History:
 
 
 @pytest.fixture
-def history(tmp_path: Path) -> History:
+def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> History:
+    """Also when the tests are run by a hook of git, which names its own repository to everybody."""
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
     return History(tmp_path / "repository")
 
 

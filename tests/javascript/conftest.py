@@ -9,13 +9,12 @@ from tests.service.conftest import (
     client,
     data_dir,
     data_dir_name,
-    on_linux,
     service,
     start_service,
     used_directory,
 )
 
-__all__ = ["client", "data_dir", "data_dir_name", "on_linux", "service", "start_service", "used_directory"]
+__all__ = ["client", "data_dir", "data_dir_name", "service", "start_service", "used_directory"]
 
 
 @pytest.fixture(scope="session")

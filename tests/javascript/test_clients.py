@@ -12,6 +12,7 @@ import pytest
 from tests.javascript.library import FILTER, OTHER_FILTER, Library, Told
 from tests.javascript.node import HOME, Program, running
 from tests.service.client import Client
+from tests.service.conftest import on_linux
 from tests.service.service import Service
 
 #: Program and who renews its connection; with "replay" graphql-ws does, and asks for everything again.
@@ -82,6 +83,7 @@ async def opened(node: Path, service: Service) -> AsyncIterator[list[Gallery]]:
         yield galleries
 
 
+@on_linux
 @pytest.mark.slow
 async def test_lists_and_their_streams_miss_nothing_while_uploads_go_on(
     node: Path, service: Service, client: Client
