@@ -1,1 +1,1 @@
-"""Darkroom as the tools of JavaScript see it: Apollo Client, urql, GraphQL Code Generator, editors."""
+"""Darkroom as the tools of JavaScript see it: npm, GraphQL Code Generator, the plugins of editors."""

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.javascript.library import FILTER, OTHER_FILTER, Library, Told
-from tests.javascript.node import HOME, Program, running
+from tests.javascript.node import HOME, Program, installed, running
+from tests.service.changing_library import FILTER, OTHER_FILTER, Library, Told
 from tests.service.client import Client
-from tests.service.conftest import on_linux
 from tests.service.service import Service
 
 #: Program and who renews its connection; with "replay" graphql-ws does, and asks for everything again.
@@ -65,6 +64,11 @@ class Gallery:
         await self.program.ends_well()
 
 
+@pytest.fixture(scope="module")
+def node() -> Path:
+    return installed()
+
+
 @asynccontextmanager
 async def opened(node: Path, service: Service) -> AsyncIterator[list[Gallery]]:
     async with AsyncExitStack() as stack:
@@ -83,7 +87,6 @@ async def opened(node: Path, service: Service) -> AsyncIterator[list[Gallery]]:
         yield galleries
 
 
-@on_linux
 @pytest.mark.slow
 async def test_lists_and_their_streams_miss_nothing_while_uploads_go_on(
     node: Path, service: Service, client: Client
