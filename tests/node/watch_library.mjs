@@ -1,5 +1,5 @@
 // What a gallery does, whichever client it uses: read a list page by page, then follow it without a gap.
-import { hear, say, stopListening, task } from "./conversation.mjs";
+import { hear, say, stopListening } from "./conversation.mjs";
 import { follow } from "./follow.mjs";
 import { Journal } from "./journal.mjs";
 
