@@ -6,7 +6,7 @@ ARGS ?=
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test check fmt bench sdl lock
+.PHONY: help setup setup-dev run test check fmt bench sdl sdl-check lock
 
 ##@ Use
 setup: ## create .venv and install what Darkroom needs (PYTHON=… chooses the interpreter)
@@ -22,11 +22,14 @@ setup-dev:
 test: check ## all checks and all tests (ARGS=… goes to pytest)
 	@$(PY) -m pytest $(ARGS)
 
-check: setup-dev ## lint, format, types, and the direction of imports
+check: setup-dev sdl-check ## lint, format, types, direction of imports, and the published schema
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@$(PY) -c "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports())"
+
+sdl-check: setup-dev ## does the schema break clients of the last release?
+	@$(PY) -m tools.sdl_check
 
 fmt: setup-dev ## format the code and repair what ruff can
 	@$(PY) -m ruff check --fix .
@@ -53,4 +56,4 @@ compile = "$(UV)" pip compile pyproject.toml $(2) --universal --python-version 3
 help: ## show this list
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	  /^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile

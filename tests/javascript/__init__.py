@@ -1,0 +1,1 @@
+"""Darkroom as the tools of JavaScript see it: npm, GraphQL Code Generator, the plugins of editors."""
