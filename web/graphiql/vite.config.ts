@@ -1,0 +1,22 @@
+import { defineConfig } from 'vite';
+import { notices } from './notices';
+
+const { collect, emit } = notices();
+
+export default defineConfig({
+  plugins: [collect(), emit()],
+  worker: { format: 'es', plugins: () => [collect()] },
+  build: {
+    assetsDir: 'graphiql-assets',
+    // Every file has its name from its content, so that it may be kept for ever; none is put into another.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    chunkSizeWarningLimit: 4000,
+    rolldownOptions: {
+      onwarn(warning, warn) {
+        // "use client" speaks to servers that render React; there is none here.
+        if (warning.code !== 'MODULE_LEVEL_DIRECTIVE') warn(warning);
+      },
+    },
+  },
+});
