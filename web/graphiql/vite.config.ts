@@ -1,10 +1,20 @@
-import { defineConfig } from 'vite';
+import { fileURLToPath } from 'node:url';
+import { defineConfig, type Plugin } from 'vite';
 import { notices } from './notices';
 
 const { collect, emit } = notices();
 
+const withoutImagePreview: Plugin = {
+  name: 'darkroom-without-image-preview',
+  enforce: 'pre',
+  resolveId(source, importer) {
+    if (!source.endsWith('/image-preview.js') || !importer?.includes('/@graphiql/react/')) return null;
+    return fileURLToPath(new URL('./src/no-image-preview.ts', import.meta.url));
+  },
+};
+
 export default defineConfig({
-  plugins: [collect(), emit()],
+  plugins: [withoutImagePreview, collect(), emit()],
   worker: { format: 'es', plugins: () => [collect()] },
   build: {
     assetsDir: 'graphiql-assets',
