@@ -149,7 +149,7 @@ async def test_a_lost_connection_is_told_and_the_next_run_has_a_new_one(visit: V
     await graphiql.press()
     await graphiql.screen("CURSOR")
     await sockets[0].close(code=1012, reason="restarting")
-    await graphiql.screen("Socket closed with event 1012 restarting")
+    await graphiql.screen("The connection has ended (1012, restarting)")
     await graphiql.press()
     await graphiql.screen("CURSOR")
     assert len(sockets) == 2

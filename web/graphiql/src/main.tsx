@@ -14,6 +14,7 @@ import { documentIn, type SharedDocument } from './address';
 import { examples } from './examples';
 import { fetcher } from './fetcher';
 import { Share, SharedOperation } from './share';
+import { storage } from './storage';
 
 /** Empty variables are given as such: absent ones would be taken from the last visit. */
 function opened(shared: SharedDocument | null) {
@@ -33,7 +34,7 @@ const shared = documentIn(new URL(location.href));
 const root = document.getElementById('graphiql');
 if (!root) throw new Error('The page has no element to show GraphiQL in.');
 createRoot(root).render(
-  <GraphiQL fetcher={fetcher} inputValueDeprecation defaultEditorToolsVisibility {...opened(shared)}>
+  <GraphiQL fetcher={fetcher} storage={storage} inputValueDeprecation defaultEditorToolsVisibility {...opened(shared)}>
     <GraphiQL.Logo>Darkroom</GraphiQL.Logo>
     <SharedOperation shared={shared} />
     <Share />
