@@ -2,6 +2,7 @@
 
 import json
 import re
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,24 @@ def test_what_is_built_is_whole_and_has_no_source_maps(project: Path) -> None:
     assert [path for path in named if not (project / "dist" / path).is_file()] == []
     assert list((project / "dist").rglob("*.map")) == []
     assert "://" not in page
+
+
+@each_project
+def test_what_is_committed_was_built_from_these_sources(project: Path) -> None:
+    """Else: make web. Whether the build gives the same again, only `make web-check` can tell."""
+    built_from = dict(
+        reversed(line.split("  ", 1))
+        for line in (project / "dist" / "source.sha256").read_text(encoding="utf-8").splitlines()
+    )
+    aside = {"dist", "node_modules", ".gitignore"}
+    sources = [
+        path
+        for path in project.rglob("*")
+        if path.is_file() and path.relative_to(project).parts[0] not in aside
+    ]
+    assert built_from == {
+        path.relative_to(project).as_posix(): sha256(path.read_bytes()).hexdigest() for path in sources
+    }
 
 
 @each_project

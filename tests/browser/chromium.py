@@ -15,6 +15,10 @@ from typing import Any, Literal
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, Route, WebSocket, async_playwright
 
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+
+ColorScheme = Literal["dark", "light"]
+
 ARGUMENTS = (
     "--no-sandbox",  # which does not work for root; the pages are ours
     "--disable-gpu",
@@ -31,7 +35,8 @@ ARGUMENTS = (
 
 def find() -> str:
     """The path of the browser's program; skips or fails the test where there is none."""
-    found = os.environ.get("DARKROOM_TEST_CHROMIUM") or shutil.which("chromium")
+    named = os.environ.get("DARKROOM_TEST_CHROMIUM")
+    found = named or next(filter(None, map(shutil.which, PROGRAMS)), None)
     if found is None:
         reason = "NO CHROMIUM on the PATH: GraphiQL is not tested in a browser (Debian: apt install chromium)"
         if os.environ.get("CI"):
@@ -85,7 +90,7 @@ async def visitor(
     browser: Browser,
     origin: str,
     *,
-    color_scheme: Literal["dark", "light"] = "light",
+    color_scheme: ColorScheme = "light",
     width: int = 1280,
     height: int = 800,
 ) -> AsyncIterator[Visitor]:

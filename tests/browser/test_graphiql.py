@@ -4,7 +4,7 @@ import pytest
 from playwright.async_api import Browser, WebSocketRoute, expect
 
 from tests.api.service import Service
-from tests.browser.chromium import Visitor, visitor
+from tests.browser.chromium import ColorScheme, Visitor, visitor
 from tests.browser.graphiql import GraphiQL, address
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -186,7 +186,7 @@ async def test_a_picture_elsewhere_is_not_loaded_by_pointing_at_it(visit: Visito
 
 @pytest.mark.parametrize(("color_scheme", "width", "height"), SCREENS)
 async def test_editor_and_answer_have_room(
-    chromium: Browser, service: Service, color_scheme: str, width: int, height: int
+    chromium: Browser, service: Service, color_scheme: ColorScheme, width: int, height: int
 ) -> None:
     async with visitor(
         chromium, service.address, color_scheme=color_scheme, width=width, height=height

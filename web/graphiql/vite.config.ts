@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig, type Plugin } from 'vite';
-import { notices } from './notices';
+import { notices } from './notices.ts';
+import { sources } from './sources.ts';
 
 const { collect, emit } = notices();
 
@@ -14,7 +15,7 @@ const withoutImagePreview: Plugin = {
 };
 
 export default defineConfig({
-  plugins: [withoutImagePreview, collect(), emit()],
+  plugins: [withoutImagePreview, collect(), emit(), sources(import.meta.dirname)],
   worker: { format: 'es', plugins: () => [collect()] },
   build: {
     assetsDir: 'graphiql-assets',
