@@ -5,9 +5,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
+from websockets.typing import Origin
 
 from app.graphiql_page import BUILT
-from tests.api.client import Client
+from tests.api.client import TRANSPORT_WS, Client
 from tests.api.conftest import OwnService
 from tests.api.service import running_service
 
@@ -98,6 +100,27 @@ async def test_a_setting_takes_it_away_and_leaves_the_api(own: OwnService, tmp_p
         assert "viewer" in (await http.get("/graphql", params=QUESTION, headers=BROWSER)).json()["data"]
         assert (await http.get(asset)).status_code == 404
         assert "GraphiQL" not in (await http.get("/")).text
+
+
+async def test_it_works_behind_a_gateway_that_speaks_tls(own: OwnService, tmp_path: Path) -> None:
+    """The gateway passes the public host on; page and socket have addresses that begin with https and wss."""
+    url = own.service.runtime.database_url
+    async with (
+        running_service(url, tmp_path / "other", allowed_hosts=("media.example.com",)) as service,
+        httpx.AsyncClient(base_url=service.address, timeout=20, trust_env=False) as http,
+    ):
+        page = await http.get("/graphql", headers={**BROWSER, "host": "media.example.com"})
+        assert page.text.startswith("<!doctype html>")
+        assert "http:" not in page.text
+        async with connect(
+            "ws://media.example.com/graphql",
+            host="127.0.0.1",
+            port=int(service.address.rpartition(":")[2]),
+            origin=Origin("https://media.example.com"),
+            subprotocols=[TRANSPORT_WS],
+            proxy=None,
+        ) as connection:
+            assert connection.subprotocol == TRANSPORT_WS
 
 
 async def an_asset(client: Client) -> str:

@@ -48,9 +48,10 @@ def find() -> str:
 @asynccontextmanager
 async def running_chromium(directory: Path) -> AsyncIterator[Browser]:
     """Headless; whatever it writes lies below `directory`."""
+    program = find()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=find(),
+            executable_path=program,
             args=list(ARGUMENTS),
             env={**os.environ, "HOME": str(directory), "TMPDIR": str(directory)},
         )
