@@ -17,6 +17,9 @@ from playwright.async_api import Browser, ConsoleMessage, Page, Request, Route, 
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 
+#: For a page of some megabytes and its answers, on a machine that does much else.
+PATIENCE_MS = 60_000
+
 ColorScheme = Literal["dark", "light"]
 
 ARGUMENTS = (
@@ -99,6 +102,7 @@ async def visitor(
     context = await browser.new_context(
         color_scheme=color_scheme, viewport={"width": width, "height": height}
     )
+    context.set_default_timeout(PATIENCE_MS)
     visitor = Visitor(page=await context.new_page(), origin=origin)
 
     async def stay(route: Route) -> None:

@@ -3,14 +3,13 @@
 import json
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 
 from playwright.async_api import Locator, Page, expect
 
-from tests.browser.chromium import Visitor
+from tests.browser.chromium import PATIENCE_MS, Visitor
 
-#: A page of some megabytes, and an answer, on a machine that does much else.
-PATIENCE_MS = 20_000
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,16 +19,14 @@ class GraphiQL:
     @classmethod
     async def opened_by(cls, visitor: Visitor, address: str = "/graphql") -> "GraphiQL":
         """Wait until the editor is there and the schema is known."""
-        await visitor.page.goto(
-            address if address.startswith("http") else f"{visitor.origin}{address}", timeout=PATIENCE_MS
-        )
+        await visitor.page.goto(urljoin(visitor.origin, address))
         graphiql = cls(page=visitor.page)
         await graphiql.is_ready()
         return graphiql
 
     async def is_ready(self) -> None:
-        await expect(self._editor).to_be_visible(timeout=PATIENCE_MS)
-        await expect(self.page.get_by_label("Re-fetch GraphQL schema")).to_be_enabled(timeout=PATIENCE_MS)
+        await expect(self._editor).to_be_visible()
+        await expect(self.page.get_by_label("Re-fetch GraphQL schema")).to_be_enabled()
 
     async def document(self) -> str:
         return await self._value("operation.graphql")
@@ -67,7 +64,6 @@ class GraphiQL:
             "text => globalThis.__MONACO?.editor.getModels().some("
             "model => model.uri.path.endsWith('operation.graphql') && model.getValue() === text)",
             arg=document,
-            timeout=PATIENCE_MS,
         )
         await self.is_ready()
 
@@ -100,7 +96,6 @@ class GraphiQL:
             "text => __MONACO.editor.getModels().some("
             "model => model.uri.path.endsWith('response.json') && model.getValue().includes(text))",
             arg=containing,
-            timeout=PATIENCE_MS,
         )
         return await self._value("response.json")
 
@@ -109,7 +104,6 @@ class GraphiQL:
         await self.page.wait_for_function(
             "text => decodeURIComponent(location.href.replaceAll('+', ' ')).includes(text)",
             arg=text,
-            timeout=PATIENCE_MS,
         )
         return self.page.url
 
