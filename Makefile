@@ -6,7 +6,7 @@ ARGS ?=
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test check fmt bench sdl sdl-check lock
+.PHONY: help setup setup-dev run test check fmt bench sdl sdl-check lock web web-check
 
 ##@ Use
 setup: ## create .venv and install what Darkroom needs (PYTHON=… chooses the interpreter)
@@ -43,6 +43,12 @@ sdl: setup ## export schema/schema.graphql and .env.example
 	@$(PY) -m app sdl > schema/schema.graphql
 	@$(PY) -m app env-example > .env.example
 
+web: ## build the pages below web/ anew; needs Node ≥ 20.19
+	@tools/web build
+
+web-check: ## compare the committed pages with a build from their lock
+	@tools/web check
+
 lock: ## resolve requirements*.lock anew with uv (ARGS=--upgrade for newer versions)
 	@command -v "$(UV)" >/dev/null || { echo "make lock needs uv: pip install uv, or UV=/path/to/uv" >&2; exit 1; }
 	@$(call compile,requirements.lock)
@@ -56,4 +62,4 @@ compile = "$(UV)" pip compile pyproject.toml $(2) --universal --python-version 3
 help: ## show this list
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	  /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile

@@ -1,5 +1,6 @@
 """The HTTP application: what answers at which path, and what every request passes first."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from starlette.applications import Starlette
@@ -12,6 +13,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from app.body_limit import BodyLimit
+from app.graphiql_page import GraphiQLPage, graphiql_assets
 from app.graphql_view import CONNECTION_INIT_PATIENCE, GraphQLView
 from app.health import health_routes
 from app.objects import object_routes
@@ -24,11 +26,13 @@ def create_app(
 ) -> ASGIApp:
     """The runtime's feed must be running while the application serves."""
     graphql = BodyLimit(GraphQLView(runtime, connection_init_patience=connection_init_patience))
+    graphiql = runtime.settings.graphiql
     return Starlette(
         routes=[
-            Route("/", _welcome),
-            Route("/graphql", graphql),
+            Route("/", _welcome(graphiql)),
+            Route("/graphql", GraphiQLPage(graphql) if graphiql else graphql),
             WebSocketRoute("/graphql", graphql),
+            *([graphiql_assets()] if graphiql else []),
             *object_routes(runtime.store),
             *health_routes(runtime),
         ],
@@ -47,10 +51,16 @@ def create_app(
     )
 
 
-async def _welcome(request: Request) -> Response:
-    return PlainTextResponse(
+def _welcome(graphiql: bool) -> Callable[[Request], Awaitable[Response]]:
+    text = (
         "This is Darkroom.\n\n"
         "  /graphql   the API: POST, and WebSocket (graphql-transport-ws)\n"
-        "  /readyz    whether it can serve\n"
+        + ("             in a browser: GraphiQL, to try it out\n" if graphiql else "")
+        + "  /readyz    whether it can serve\n"
         "  /metrics   what it has counted\n"
     )
+
+    async def welcome(request: Request) -> Response:
+        return PlainTextResponse(text)
+
+    return welcome

@@ -14,7 +14,7 @@ DURATION = Histogram("darkroom_http_request_seconds", "Time to the end of the an
 SOCKETS = Counter("darkroom_websockets", "WebSocket connections ended.", ["path"])
 
 #: The paths that are counted by name: anything else is somebody's guess and must not make a new series.
-PATHS = frozenset({"graphql", "objects", "livez", "readyz", "metrics", ""})
+PATHS = frozenset({"graphql", "graphiql-assets", "objects", "livez", "readyz", "metrics", ""})
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "OPTIONS"})
 
 

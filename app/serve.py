@@ -138,9 +138,10 @@ async def _announce_and_wait(server: uvicorn.Server, settings: Settings, stop: a
 
 def _banner(settings: Settings) -> str:
     launcher = "./darkroom" if Path.cwd() == CHECKOUT else str(CHECKOUT / "darkroom")
+    in_browsers = " (in a browser: GraphiQL)" if settings.graphiql else ""
     return (
         f"\nDarkroom is ready.\n\n"
-        f"  GraphQL   {settings.origin}/graphql\n"
+        f"  GraphQL   {settings.origin}/graphql{in_browsers}\n"
         f"  Health    {settings.origin}/readyz\n"
         f"  Metrics   {settings.origin}/metrics\n"
         f"  Data      {settings.data_dir}\n\n"

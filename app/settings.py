@@ -62,6 +62,9 @@ class Settings(BaseSettings):
         description="Origins, comma-separated, whose pages may use the API, the stream and the signed "
         "addresses, as in http://localhost:5173.",
     )
+    graphiql: bool = Field(
+        True, description="0 takes GraphiQL away, the page that browsers see at /graphql; the API stays."
+    )
     max_upload_bytes: int = Field(
         SINGLE_PUT_BYTES, ge=1, le=SINGLE_PUT_BYTES, description="The largest file accepted, in bytes."
     )

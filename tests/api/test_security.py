@@ -181,6 +181,7 @@ async def test_requests_are_counted_by_bounded_labels(client: Client) -> None:
     assert {path for _, path, _ in after} <= {
         "/",
         "/graphql",
+        "/graphiql-assets",
         "/livez",
         "/metrics",
         "/objects",
