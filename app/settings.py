@@ -1,12 +1,13 @@
 """Every setting, its meaning and its default. Only this module and `app.runtime` know the modes."""
 
 import os
+import sys
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -126,6 +127,23 @@ class Settings(BaseSettings):
                 f"Signed addresses must say where clients find Darkroom, and {self.host} does not: "
                 "set DARKROOM_PUBLIC_URL, as in https://media.example.com."
             )
+
+
+def settings_problems(error: ValidationError) -> list[str]:
+    """A line for each setting that can't be meant, without its value."""
+    return [
+        f"DARKROOM_{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+        for problem in error.errors()
+    ]
+
+
+def read_settings() -> Settings:
+    """The settings of environment and `.env`; says what can't be meant and raises SystemExit(2)."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        sys.stderr.writelines(f"{problem}\n" for problem in settings_problems(error))
+        raise SystemExit(2) from None
 
 
 def _is_loopback(host: str) -> bool:
