@@ -1,0 +1,87 @@
+"""A PostgreSQL as the image `postgres` runs it: over TCP, with a password, and a database of the user's name."""
+
+import asyncio
+import os
+import subprocess
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+
+from app.embedded_postgres import binaries
+from app.postgres_cluster import Cluster, choose_account, program_environment
+from tests.postgres import make_reachable_directory, remove_directory
+from tests.service.service import free_port
+
+USER = "darkroom"
+_START_SECONDS = 30.0
+
+
+@asynccontextmanager
+async def tcp_postgres(password: str, initdb_arguments: str = "") -> AsyncIterator[str]:
+    """Yields its URL, which holds the password; it listens on loopback only."""
+    directory = make_reachable_directory()
+    try:
+        cluster = Cluster(data_dir=directory, binaries=binaries())
+        account = choose_account(cluster)
+        account.own(directory)
+        _initialise(cluster, password, initdb_arguments)
+        port = free_port()
+        with (directory / "log").open("wb") as log:
+            server = subprocess.Popen(
+                [
+                    *(cluster.binaries / "postgres", "-D", cluster.directory, "-p", str(port)),
+                    *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="),
+                    *("-c", "fsync=off"),
+                ],
+                cwd=directory,
+                env=program_environment(),
+                stderr=log,
+                **account.process_arguments(),
+            )
+        try:
+            await _create_database(port, password)
+            yield f"postgresql+asyncpg://{USER}:{password}@127.0.0.1:{port}/{USER}"
+        finally:
+            server.terminate()
+            await asyncio.to_thread(server.wait)
+    finally:
+        remove_directory(directory)
+
+
+def _initialise(cluster: Cluster, password: str, arguments: str) -> None:
+    account = choose_account(cluster)
+    password_file = cluster.data_dir / "password"
+    password_file.write_text(password + "\n")
+    account.own(password_file)
+    subprocess.run(
+        [
+            *(cluster.binaries / "initdb", "-D", cluster.directory, "--username", USER, "--no-sync"),
+            *("--auth", "scram-sha-256", "--pwfile", password_file, *arguments.split()),
+        ],
+        cwd=cluster.data_dir,
+        env=program_environment(),
+        check=True,
+        stdout=subprocess.DEVNULL,
+        **account.process_arguments(),
+    )
+    os.unlink(password_file)
+
+
+async def _create_database(port: int, password: str) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            connection = await asyncpg.connect(
+                host="127.0.0.1", port=port, user=USER, password=password, database="postgres", timeout=5
+            )
+            break
+        except (OSError, asyncpg.CannotConnectNowError):
+            assert time.monotonic() < deadline, "The server did not start."
+            await asyncio.sleep(0.05)
+    await connection.execute(f"CREATE DATABASE {USER}")
+    await connection.close()
+
+
