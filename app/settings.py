@@ -116,7 +116,7 @@ class Settings(BaseSettings):
 
     def refuse_exposure(self) -> None:
         """Raises SystemExit with a sentence where anonymous admins could come in from outside."""
-        if not self.allow_anonymous and not _is_loopback(self.host):
+        if not self.allow_anonymous and not is_loopback(self.host):
             raise SystemExit(
                 f"Darkroom does not listen on {self.host}: there are no accounts yet, so whoever reaches it "
                 "may do everything. Use DARKROOM_HOST=127.0.0.1, or set DARKROOM_ALLOW_ANONYMOUS=1 if a "
@@ -146,7 +146,8 @@ def read_settings() -> Settings:
         raise SystemExit(2) from None
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine reaches that address or name."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

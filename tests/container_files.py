@@ -85,7 +85,7 @@ def _copy(source: Path, target: Path, *, is_directory: bool) -> None:
 
 
 def allowed_names() -> set[str]:
-    """What .dockerignore lets into the build: it must exclude everything first and then name its exceptions."""
+    """What .dockerignore lets into the build: everything is out but what is named."""
     lines = (CHECKOUT / ".dockerignore").read_text().splitlines()
     first, *rest = [line for line in lines if line and not line.startswith("#")]
     *names, last = rest

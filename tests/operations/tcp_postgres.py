@@ -1,4 +1,4 @@
-"""A PostgreSQL as the image `postgres` runs it: over TCP, with a password, and a database of the user's name."""
+"""A PostgreSQL as the image `postgres` runs it: over TCP, with a password, and a database for the user."""
 
 import asyncio
 import os
@@ -6,7 +6,6 @@ import subprocess
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import asyncpg
 
@@ -29,18 +28,7 @@ async def tcp_postgres(password: str, initdb_arguments: str = "") -> AsyncIterat
         account.own(directory)
         _initialise(cluster, password, initdb_arguments)
         port = free_port()
-        with (directory / "log").open("wb") as log:
-            server = subprocess.Popen(
-                [
-                    *(cluster.binaries / "postgres", "-D", cluster.directory, "-p", str(port)),
-                    *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="),
-                    *("-c", "fsync=off"),
-                ],
-                cwd=directory,
-                env=program_environment(),
-                stderr=log,
-                **account.process_arguments(),
-            )
+        server = _start(cluster, port)
         try:
             await _create_database(port, password)
             yield f"postgresql+asyncpg://{USER}:{password}@127.0.0.1:{port}/{USER}"
@@ -51,16 +39,29 @@ async def tcp_postgres(password: str, initdb_arguments: str = "") -> AsyncIterat
         remove_directory(directory)
 
 
+def _start(cluster: Cluster, port: int) -> "subprocess.Popen[bytes]":
+    command = [str(cluster.binaries / "postgres"), "-D", str(cluster.directory), "-p", str(port)]
+    for setting in ("listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off"):
+        command += ["-c", setting]
+    with (cluster.data_dir / "log").open("wb") as log:
+        return subprocess.Popen(
+            command,
+            cwd=cluster.data_dir,
+            env=program_environment(),
+            stderr=log,
+            **choose_account(cluster).process_arguments(),
+        )
+
+
 def _initialise(cluster: Cluster, password: str, arguments: str) -> None:
     account = choose_account(cluster)
     password_file = cluster.data_dir / "password"
     password_file.write_text(password + "\n")
     account.own(password_file)
+    command = [str(cluster.binaries / "initdb"), "-D", str(cluster.directory), "--username", USER]
+    command += ["--no-sync", "--auth", "scram-sha-256", "--pwfile", str(password_file), *arguments.split()]
     subprocess.run(
-        [
-            *(cluster.binaries / "initdb", "-D", cluster.directory, "--username", USER, "--no-sync"),
-            *("--auth", "scram-sha-256", "--pwfile", password_file, *arguments.split()),
-        ],
+        command,
         cwd=cluster.data_dir,
         env=program_environment(),
         check=True,
@@ -83,5 +84,3 @@ async def _create_database(port: int, password: str) -> None:
             await asyncio.sleep(0.05)
     await connection.execute(f"CREATE DATABASE {USER}")
     await connection.close()
-
-

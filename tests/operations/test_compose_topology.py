@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 from app.embedded_postgres import binaries
 from tests import pictures
-from tests.container_files import compose, env_file, health_command, image_environment
+from tests.container_files import CHECKOUT, compose, env_file, health_command, image_environment
 from tests.operations.tcp_postgres import tcp_postgres
 from tests.operations.test_compose_env import make
 from tests.service.client import Client
 from tests.service.patience import until
-from tests.service.service import CHECKOUT, free_port
+from tests.service.service import free_port
 
 START_SECONDS = 60.0
 

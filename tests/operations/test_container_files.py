@@ -1,4 +1,4 @@
-"""The files that the image is made of start the service: read-only, without a home, as a user of no rights."""
+"""The files of the image start the service: read-only, without a home, as a user without rights."""
 
 import json
 import os
