@@ -220,8 +220,8 @@ async def _check_connections(connection: "asyncpg.Connection[Any]") -> Finding:
     )
     processes = (most - reserved) // CONNECTIONS_A_PROCESS
     sentence = (
-        f"{taken} of {most} connections are taken; a process of Darkroom needs up to {CONNECTIONS_A_PROCESS}, "
-        f"so there is room for {processes}."
+        f"{taken} of {most} connections are taken; a process of Darkroom needs up to "
+        f"{CONNECTIONS_A_PROCESS}, so there is room for {processes}."
     )
     advice = "Raise the server's max_connections."
     if processes < 1:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -23,8 +24,8 @@ from tests.postgres import make_reachable_directory, remove_directory
 from tests.service.client import Client
 from tests.service.service import free_port
 
-#: Nobody's, on any machine: the image's own number.
-UID = 10001
+#: The image's user does not exist here, and PostgreSQL wants one with a name.
+UID = pwd.getpwnam("nobody").pw_uid
 
 START_SECONDS = 90.0
 
