@@ -11,10 +11,11 @@ Neither side holds more than one block and one name in memory, however many obje
 import hashlib
 import json
 import os
+import shutil
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Protocol
@@ -142,23 +143,20 @@ class ArchiveReader:
     def read_manifest(self) -> Manifest:
         """What the archive says of itself. It must be whole: the manifest is its last part."""
         found = b""
-        for part in self._parts():
-            if part.name == MANIFEST:
-                found = part.file.read(MAX_MANIFEST_BYTES)
+        with self._readable():
+            for part in self._parts():
+                if part.name == MANIFEST:
+                    found = part.file.read(MAX_MANIFEST_BYTES)
         return self._parse(found)
 
     def verify(self) -> Manifest:
         """Read everything once and compare it with the sums, and those with the manifest."""
         manifest = self.read_manifest()
-        with tempfile.SpooledTemporaryFile(max_size=8 * BLOCK_BYTES) as sums:
-            for part in self._parts():
-                if part.name == SUMS:
-                    digest = hashlib.sha256()
-                    while block := part.file.read(BLOCK_BYTES):
-                        digest.update(block)
-                        sums.write(block)
-                    if digest.hexdigest() != manifest.sums_sha256:
-                        raise self._damaged(SUMS)
+        with self._readable(), tempfile.SpooledTemporaryFile(max_size=8 * BLOCK_BYTES) as sums:
+            self._copy_sums(sums)
+            sums.seek(0)
+            if hashlib.file_digest(sums, "sha256").hexdigest() != manifest.sums_sha256:
+                raise self._damaged(SUMS)
             sums.seek(0)
             self._compare(sums)
         return manifest
@@ -167,25 +165,32 @@ class ArchiveReader:
         """The dump, then the objects; a part's file can be read until the next part is asked for."""
         return (part for part in self._parts() if part.name not in (SUMS, MANIFEST))
 
+    def _copy_sums(self, target: IO[bytes]) -> None:
+        for part in self._parts():
+            if part.name == SUMS:
+                shutil.copyfileobj(part.file, target, BLOCK_BYTES)
+
     def _compare(self, sums: IO[bytes]) -> None:
         for number, part in enumerate(self.content()):
             if (number == 0) != (part.name == DUMP):
                 raise self._strange(part.name)
-            digest = hashlib.sha256()
-            while block := part.file.read(BLOCK_BYTES):
-                digest.update(block)
+            digest = hashlib.file_digest(part.file, "sha256")  # type: ignore[arg-type]
             if sums.readline() != f"{digest.hexdigest()}  {part.name}\n".encode():
                 raise self._damaged(part.name)
         if rest := sums.readline():
             raise self._damaged(rest.decode(errors="replace").strip().rpartition(" ")[2])
 
     def _parts(self) -> Iterator[Part]:
+        with self._readable(), closing(tarfile.open(self.path, mode="r:")) as tar:
+            while (member := tar.next()) is not None:
+                tar.members.clear()  # type: ignore[attr-defined]
+                self.checkpoint()
+                yield self._part(tar, member)
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
         try:
-            with closing(tarfile.open(self.path, mode="r:")) as tar:
-                while (member := tar.next()) is not None:
-                    tar.members.clear()  # type: ignore[attr-defined]
-                    self.checkpoint()
-                    yield self._part(tar, member)
+            yield
         except tarfile.TarError:
             raise OperationError(f"{self.path} is no backup of Darkroom, or was cut short.") from None
         except OSError as error:

@@ -170,7 +170,7 @@ async def _look(connection: "asyncpg.Connection[Any]", place: str) -> list[Findi
 
 
 def check_version(version: Any, place: str) -> Finding:
-    name = f"{version.major}.{version.minor}"
+    name = f"{version.major}.{version.micro}"  # what PostgreSQL calls minor is the third of asyncpg's
     if version.major < OLDEST:
         sentence = f"The server at {place} is PostgreSQL {name}, and Darkroom needs {OLDEST} or newer."
         return problem("database", sentence, "Upgrade it.")

@@ -14,7 +14,7 @@ class OperationError(Exception):
 
 @contextmanager
 def told_as_sentence(what: str, place: Path) -> Iterator[None]:
-    """Turn an OSError into `what` can't be done, where, and why."""
+    """Turn an OSError into what failed, where, and why."""
     try:
         yield
     except OSError as error:

@@ -9,6 +9,7 @@ was killed, and is cleared away by the next one.
 import asyncio
 import os
 import shutil
+import tarfile
 import tempfile
 from dataclasses import dataclass
 from functools import partial
@@ -133,11 +134,14 @@ class _Restore:
         self._clear_objects()
         self.reader.checkpoint = checkpoint
         tree = DiskTree(self._staging)
-        for part in self.reader.content():
-            if part.name == DUMP:
-                shutil.copyfileobj(part.file, dump_file, BLOCK_BYTES)
-            else:
-                _place(tree, part)
+        try:
+            for part in self.reader.content():
+                if part.name == DUMP:
+                    shutil.copyfileobj(part.file, dump_file, BLOCK_BYTES)
+                else:
+                    _place(tree, part)
+        except tarfile.TarError:
+            raise OperationError(f"{self.reader.path} has changed while it was read.") from None
         dump_file.flush()
         self._staging.rename(self._objects)
 
