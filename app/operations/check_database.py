@@ -41,6 +41,12 @@ CONNECTIONS_A_PROCESS = POOL_SIZE + POOL_OVERFLOW + 3
 CLOCK_TOLERANCE_SECONDS = 10.0
 CONNECT_SECONDS = 5.0
 
+_NO_ADDRESS = problem(
+    "database",
+    "DARKROOM_DATABASE_URL is no address that Darkroom can use.",
+    "It looks like postgresql+asyncpg://user:password@host/database.",
+)
+
 
 async def check(settings: Settings) -> list[Finding]:
     if settings.database_url is not None:
@@ -55,12 +61,13 @@ async def check_url(url: str) -> list[Finding]:
     except ArgumentError:
         parsed = None
     if parsed is None or parsed.drivername != "postgresql+asyncpg":
-        advice = "It looks like postgresql+asyncpg://user:password@host/database."
-        return [problem("database", "DARKROOM_DATABASE_URL is no address that Darkroom can use.", advice)]
+        return [_NO_ADDRESS]
     place = f"{parsed.host or parsed.query.get('host', 'this machine')}"
     try:
         connection = await asyncpg.connect(asyncpg_dsn(url), timeout=CONNECT_SECONDS)
-    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except ValueError:  # asyncpg's own reading of it is stricter
+        return [_NO_ADDRESS]
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         return [_unreachable(place, error)]
     return await _look(connection, place)
 

@@ -12,9 +12,12 @@ from tests.service.conftest import client, data_dir, data_dir_name, service, sta
 __all__ = ["client", "data_dir", "data_dir_name", "service", "start_service", "used_directory"]
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def operations() -> Iterator[Operations]:
-    """Commands, and a directory of their own that PostgreSQL's user can pass through."""
+    """Commands, and a directory of their own that PostgreSQL's user can pass through.
+
+    Always, so that it comes before the services that use it, and goes after them.
+    """
     directory = make_reachable_directory()
     try:
         yield Operations(directory)
