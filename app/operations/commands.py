@@ -37,7 +37,7 @@ def backup(
     """Back up the database and its objects into FILE, while the service goes on."""
     from app.operations.backup import back_up
 
-    done = _run(back_up(_settings(), file.absolute(), force=force))
+    done = _run(back_up(_settings(), file.absolute(), force=force), "nothing was kept")
     if done.missing:
         names = ", ".join(done.missing)
         sys.stderr.write(
@@ -52,7 +52,7 @@ def restore(file: _File, json: _Json = False) -> None:
     """Restore FILE into an empty data directory and database."""
     from app.operations.restore import restore as run
 
-    done = _run(run(_settings(), file))
+    done = _run(run(_settings(), file), "run it again, and it begins anew or finishes")
     _print(_restore_document(done) if json else _restore_sentence(done))
 
 
@@ -60,7 +60,7 @@ def doctor(json: _Json = False) -> None:
     """Look at everything that Darkroom needs, and say what is wrong and what to do. Changes nothing."""
     from app.operations.doctor import main
 
-    raise SystemExit(_run(main(json=json)))
+    raise SystemExit(_run(main(json=json), "the rest was not looked at"))
 
 
 def _settings() -> "Settings":
@@ -72,7 +72,7 @@ def _settings() -> "Settings":
     return settings
 
 
-def _run(main: Coroutine[Any, Any, T]) -> T:
+def _run(main: Coroutine[Any, Any, T], if_interrupted: str) -> T:
     from app.embedded_postgres import EmbeddedPostgresError
     from app.operations.errors import OperationError
     from db.migrate import WrongRevisionError
@@ -82,7 +82,7 @@ def _run(main: Coroutine[Any, Any, T]) -> T:
     except (OperationError, EmbeddedPostgresError, WrongRevisionError) as error:
         raise SystemExit(str(error)) from None
     except KeyboardInterrupt:
-        sys.stderr.write("Interrupted: nothing was done.\n")
+        sys.stderr.write(f"Interrupted: {if_interrupted}.\n")
         raise SystemExit(130) from None
 
 

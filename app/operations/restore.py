@@ -23,7 +23,7 @@ from app.operations.archive import BLOCK_BYTES, DUMP, ArchiveReader, Manifest, P
 from app.operations.errors import OperationError, told_as_sentence
 from app.operations.postgres_programs import RESTORE_LOCK, restore_dump
 from app.operations.threads import Checkpoint, in_stoppable_thread
-from app.operations.unfinished import Mark, only_restore, read_mark, remove_mark, write_mark
+from app.operations.unfinished import Mark, mark_path, only_restore, read_mark, remove_mark, write_mark
 from app.postgres_cluster import create_data_dir
 from app.runtime import open_database
 from app.settings import Settings
@@ -100,7 +100,7 @@ class _Restore:
             await self._require_new_enough(url)
             empty = await _is_empty(url)
             if not empty and not (mark and await _is_just_restored(url)):
-                raise OperationError(self._not_empty())
+                raise OperationError(self._not_empty(marked=mark is not None))
             if empty:
                 await self._restore(url)
             # From here on it is an installation as any other: a start would do the rest itself.
@@ -171,12 +171,15 @@ class _Restore:
                 f"PostgreSQL {major}: restore into one of that version or newer."
             )
 
-    def _not_empty(self) -> str:
-        return (
+    def _not_empty(self, *, marked: bool = False) -> str:
+        sentence = (
             f"The target is not empty: {self.data_dir} or its database holds an installation already, and a "
             "restore overwrites nothing. Set DARKROOM_DATA_DIR (and DARKROOM_DATABASE_URL, if you use it) to "
             "a new directory and an empty database, or move the old ones away."
         )
+        if not marked:
+            return sentence
+        return f"{sentence} If they are to stay, remove {mark_path(self.data_dir)}, which keeps them unused."
 
 
 def _place(tree: DiskTree, part: Part) -> None:

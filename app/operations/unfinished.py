@@ -36,9 +36,13 @@ def refuse_unfinished_restore(data_dir: Path) -> None:
         )
 
 
+def mark_path(data_dir: Path) -> Path:
+    return data_dir / _MARK
+
+
 def read_mark(data_dir: Path) -> Mark | None:
     try:
-        return Mark(**json.loads((data_dir / _MARK).read_bytes()))
+        return Mark(**json.loads(mark_path(data_dir).read_bytes()))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError):

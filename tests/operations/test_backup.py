@@ -170,7 +170,7 @@ async def test_an_interrupted_backup_tidies_up(
         await asyncio.sleep(0.005)
     process.send_signal(signal.SIGINT)
     _, stderr = await process.communicate()
-    assert (process.returncode, stderr.decode()) == (130, "Interrupted: nothing was done.\n")
+    assert (process.returncode, stderr.decode()) == (130, "Interrupted: nothing was kept.\n")
     assert list(operations.directory.iterdir()) == []
 
 

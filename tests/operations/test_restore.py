@@ -153,6 +153,11 @@ async def test_a_restore_killed_at_its_very_end_is_only_finished(
     assert read_mark(fresh) is None
     assert (fresh / "objects" / KEY).read_bytes() == b"the bytes"
 
+    # A mark beside a database that has been served from is not ours to finish.
+    write_mark(fresh, Mark(archive=archive.name, sums_sha256=sums))
+    with pytest.raises(OperationError, match=r"The target is not empty: .* remove .*restore\.unfinished"):
+        await restore(settings(fresh, other), archive)
+
 
 async def test_by_an_address_with_a_password_and_from_an_older_revision(
     database: str, operations: Operations, archive: Path
