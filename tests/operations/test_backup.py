@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from app.operations.archive import ArchiveReader
 from app.operations.errors import OperationError
 from app.operations.postgres_programs import libpq_environment, require_server, without_new_settings
 from tests import pictures
+from tests.container_files import CHECKOUT
 from tests.operations.commands import Operations
 from tests.service.client import Client
 from tests.service.conftest import StartService
@@ -134,7 +136,8 @@ async def test_without_room_nothing_half_is_left(
     await client.becomes_ready(await client.upload(pictures.noise_png(400, 300)))
     process = await asyncio.create_subprocess_exec(
         *("prlimit", f"--fsize={200 * 1024}", "--"),
-        *(os.path.join(os.getcwd(), ".venv/bin/python"), "-m", "app", "backup", str(archive)),
+        *(sys.executable, "-m", "app", "backup", str(archive)),
+        cwd=CHECKOUT,
         env={**os.environ, "DARKROOM_DATA_DIR": str(service.data_dir)},
         stderr=asyncio.subprocess.PIPE,
     )
