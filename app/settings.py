@@ -1,12 +1,13 @@
 """Every setting, its meaning and its default. Only this module and `app.runtime` know the modes."""
 
 import os
+import sys
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -118,7 +119,7 @@ class Settings(BaseSettings):
 
     def refuse_exposure(self) -> None:
         """Raises SystemExit with a sentence where anonymous admins could come in from outside."""
-        if not self.allow_anonymous and not _is_loopback(self.host):
+        if not self.allow_anonymous and not is_loopback(self.host):
             raise SystemExit(
                 f"Darkroom does not listen on {self.host}: there are no accounts yet, so whoever reaches it "
                 "may do everything. Use DARKROOM_HOST=127.0.0.1, or set DARKROOM_ALLOW_ANONYMOUS=1 if a "
@@ -131,7 +132,25 @@ class Settings(BaseSettings):
             )
 
 
-def _is_loopback(host: str) -> bool:
+def settings_problems(error: ValidationError) -> list[str]:
+    """A line for each setting that can't be meant, without its value."""
+    return [
+        f"DARKROOM_{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+        for problem in error.errors()
+    ]
+
+
+def read_settings() -> Settings:
+    """The settings of environment and `.env`; says what can't be meant and raises SystemExit(2)."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        sys.stderr.writelines(f"{problem}\n" for problem in settings_problems(error))
+        raise SystemExit(2) from None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine reaches that address or name."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

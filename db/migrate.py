@@ -38,6 +38,11 @@ def expected_revision() -> str:
     return head
 
 
+def is_known_revision(revision: str) -> bool:
+    """Whether this code can bring a database of that revision to its own."""
+    return revision in {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+
+
 def _found_revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
@@ -65,7 +70,6 @@ def _upgrade(connection: Connection) -> None:
     found = _found_revision(connection)
     if found == expected_revision():
         return
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if found is not None and found not in known:
+    if found is not None and not is_known_revision(found):
         raise WrongRevisionError(found, expected_revision())
     command.upgrade(_config(connection), "head")

@@ -1,0 +1,140 @@
+"""`backup`, `restore` and `doctor` on the command line: what they print, and their exit codes.
+
+0: all is well. 1: not done, or done with something to look at. 130: interrupted.
+"""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from app.operations.backup import Backup
+    from app.operations.restore import Restored
+    from app.settings import Settings
+
+T = TypeVar("T")
+
+_File = Annotated[Path, typer.Argument(metavar="FILE", help="The archive, one .tar file.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command()(backup)
+    app.command()(restore)
+    app.command()(doctor)
+
+
+def backup(
+    file: _File,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+    json: _Json = False,
+) -> None:
+    """Back up the database and its objects into FILE, while the service goes on."""
+    from app.operations.backup import back_up
+
+    done = _run(back_up(_settings(), file.absolute(), force=force), "nothing was kept")
+    if done.missing:
+        names = ", ".join(done.missing)
+        sys.stderr.write(
+            f"{done.manifest.missing:,} objects that the database names are not in the store, and so not in "
+            f"the backup: {names}{' …' if done.manifest.missing > len(done.missing) else ''}\n"
+        )
+    _print(_backup_document(done) if json else _backup_sentence(done))
+    raise SystemExit(1 if done.missing else 0)
+
+
+def restore(file: _File, json: _Json = False) -> None:
+    """Restore FILE into an empty data directory and database."""
+    from app.operations.restore import restore as run
+
+    done = _run(run(_settings(), file), "run it again, and it begins anew or finishes")
+    _print(_restore_document(done) if json else _restore_sentence(done))
+
+
+def doctor(json: _Json = False) -> None:
+    """Look at everything that Darkroom needs, and say what is wrong and what to do. Changes nothing."""
+    from app.operations.doctor import main
+
+    raise SystemExit(_run(main(json=json), "the rest was not looked at"))
+
+
+def _settings() -> "Settings":
+    from app.logs import configure_logs
+    from app.settings import read_settings
+
+    settings = read_settings()
+    configure_logs("WARNING", stream=sys.stderr)  # stdout is for what was asked
+    return settings
+
+
+def _run(main: Coroutine[Any, Any, T], if_interrupted: str) -> T:
+    from app.embedded_postgres import EmbeddedPostgresError
+    from app.operations.errors import OperationError
+    from db.migrate import WrongRevisionError
+
+    try:
+        return asyncio.run(main)
+    except (OperationError, EmbeddedPostgresError, WrongRevisionError) as error:
+        raise SystemExit(str(error)) from None
+    except KeyboardInterrupt:
+        sys.stderr.write(f"Interrupted: {if_interrupted}.\n")
+        raise SystemExit(130) from None
+
+
+def _print(answer: str | dict[str, object]) -> None:
+    if isinstance(answer, dict):
+        import orjson
+
+        answer = orjson.dumps(answer).decode()
+    sys.stdout.write(f"{answer}\n")
+
+
+def _backup_document(done: "Backup") -> dict[str, object]:
+    manifest = done.manifest
+    return {
+        "file": str(done.path),
+        "bytes": done.byte_size,
+        "media": manifest.media,
+        "objects": manifest.objects,
+        "objectBytes": manifest.object_bytes,
+        "missing": manifest.missing,
+        "revision": manifest.revision,
+        "createdAt": manifest.created_at,
+    }
+
+
+def _backup_sentence(done: "Backup") -> str:
+    manifest = done.manifest
+    return (
+        f"Backed up {manifest.media:,} media and {manifest.objects:,} objects into {done.path} "
+        f"({done.byte_size:,} bytes). The signing secret and the settings are not in it."
+    )
+
+
+def _restore_document(done: "Restored") -> dict[str, object]:
+    manifest = done.manifest
+    return {
+        "media": manifest.media,
+        "objects": manifest.objects,
+        "objectBytes": manifest.object_bytes,
+        "missing": manifest.missing,
+        "archivedRevision": manifest.revision,
+        "revision": done.revision,
+        "createdAt": manifest.created_at,
+        "finishedOnly": done.finished_only,
+    }
+
+
+def _restore_sentence(done: "Restored") -> str:
+    manifest = done.manifest
+    if done.finished_only:
+        return "An interrupted restore had put everything in place; it is finished now."
+    return (
+        f"Restored {manifest.media:,} media and {manifest.objects:,} objects as of {manifest.created_at}. "
+        "Streams begin anew (RESYNC); with another signing secret, addresses and cursors from before end."
+    )
