@@ -5,6 +5,7 @@ anything else, for a key with an empty segment, or one that begins with a dot, n
 """
 
 from http import HTTPStatus
+from pathlib import PurePosixPath
 
 from starlette.types import Scope
 
@@ -25,7 +26,7 @@ _FOR_ALL_PAGES = {
 }
 
 # Only what we make is shown; the types are ours, never a client's.
-_SHOWN = dict(FORMATS.values())
+_SHOWN = {f".{extension}": content_type for extension, content_type in FORMATS.values()}
 
 
 def is_public(key: str) -> bool:
@@ -37,12 +38,12 @@ def is_public_path(scope: Scope) -> bool:
 
 
 def public_manner(key: str) -> Manner:
-    filename = key.rpartition("/")[2]
-    content_type = _SHOWN.get(filename.rpartition(".")[2])
+    path = PurePosixPath(key)
+    content_type = _SHOWN.get(path.suffix)
     return Manner(
         content_type=content_type or "application/octet-stream",
         disposition=Disposition.INLINE if content_type else Disposition.ATTACHMENT,
-        filename=filename,
+        filename=path.name,
         cache_control=CACHE_CONTROL,
         headers=_FOR_ALL_PAGES,
     )

@@ -115,7 +115,7 @@ class Rendition(Node):
         )
 
     @strawberry.field(
-        description="Where to get the file, to be shown inline: a short-lived address, or a lasting public one."
+        description="Where it is to be shown from, inline: a short-lived address, or a lasting public one."
     )
     async def url(self, info: Info) -> SignedUrl | None:
         return await info.context.rendition_url(self.row, self.media_row)

@@ -33,9 +33,7 @@ def check_public_key(key: str) -> None:
     """Raise `InvalidKeyError` unless `key` is a key beneath `public/`."""
     check_key(key)
     if not key.startswith(PUBLIC_PREFIX):
-        raise InvalidKeyError(
-            f"The key {key} does not lie beneath {PUBLIC_PREFIX}: it has no public address."
-        )
+        raise InvalidKeyError(f"The key {key} has no public address: it is not beneath {PUBLIC_PREFIX}.")
 
 
 def check_private_key(key: str) -> None:

@@ -8,7 +8,7 @@ raises `InvalidKeyError`. No key may be the beginning of another up to a slash (
 that can't hold both raises `InvalidKeyError` for the later one.
 
 **Public objects** lie beneath `public/` and are read by everybody, unsigned, at their `public_url`. What is
-there, the server has copied: nothing beneath `public/`, nor `public` itself, is ever signed (`InvalidKeyError`).
+there, the server has copied there: neither `public` nor a key beneath it is ever signed (`InvalidKeyError`).
 
 **Visibility**: an object is there as a whole or not at all, under every crash; whoever sees it sees all its
 bytes. What a method reported as done survives the death of the process, and of the machine as far as its
