@@ -1,6 +1,7 @@
 """Publishing as a client sees it: which address a rendition has, for whom, and what it costs to ask."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -223,16 +224,12 @@ async def test_a_page_of_public_media_costs_one_statement_more_whatever_its_leng
         assert len(nodes) == first
         costs[first] = len(statements)
     assert costs == {1: 8, 6: 8}
-    assert [
-        are_public([{**each["url"], "expiresAt": None} for each in node["renditions"]]) for node in nodes
-    ] == [
-        False,
-        False,
-        False,
-        True,
-        True,
-        True,
-    ]
+    shown = [are_public([{**url, "expiresAt": None} for url in urls_of(node)]) for node in nodes]
+    assert shown == [False] * 3 + [True] * 3
+
+
+def urls_of(node: Json) -> list[Json]:
+    return [rendition["url"] for rendition in node["renditions"]]
 
 
 async def test_any_page_may_show_what_is_public_and_none_shares_an_answer(client: Client) -> None:

@@ -1,4 +1,4 @@
-"""Publishing by one whole service: from an upload that is to be public to an address that everybody may keep."""
+"""Publishing by one whole service: from the upload to an address for everybody."""
 
 import asyncio
 

@@ -118,10 +118,10 @@ class Gallery:
                 await self.store.put_file(key, source, content_type="image/webp")
         return media.id
 
-    async def change(self, media_id: UUID, **values: object) -> None:
+    async def change(self, media_id: UUID, *, visibility: Visibility) -> None:
         async with self.sessions.begin() as session:
             media = (await lock_media(session, self.owner.id, [media_id]))[media_id]
-            await change_media(session, media, MediaEventType.UPDATED, **values)
+            await change_media(session, media, MediaEventType.UPDATED, visibility=visibility)
 
     async def delete(self, media_id: UUID) -> None:
         async with self.sessions.begin() as session:
