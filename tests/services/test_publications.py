@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from itertools import count
+from itertools import product
 from pathlib import Path
 from uuid import UUID
 
@@ -157,36 +157,17 @@ async def test_a_network_that_cannot_be_asked_is_asked_again(
 # --- a process that ends at any point ----------------------------------------------------------------
 
 
-async def end_at_every_point(
-    gallery: Gallery,
-    publications: Publications,
-    store: BreakableStore,
-    error: type[BaseException],
-    *,
-    then: Visibility,
-) -> int:
-    """Publish, unpublish and come to be `then`, ending at the n-th point for every n; how many there were."""
-    for point in count():
-        media_id = await gallery.add()
-        ended = [await ends(publications, store, media_id, error, at=point)]
-        await gallery.change(media_id, visibility=PRIVATE)
-        ended.append(await ends(publications, store, media_id, error, at=point))
-        if then is PUBLIC:
-            withdrawn = await gallery.publication(media_id)
-            await gallery.change(media_id, visibility=PUBLIC)
-        await publications.settle(media_id)
-        assert await gallery.is_settled(), point
-        if then is PUBLIC and withdrawn and withdrawn.withdrawn_at:
-            assert (await gallery.publication(media_id) or withdrawn).prefix != withdrawn.prefix
-        if not any(ended):
-            return point
-    raise AssertionError("unreachable")
+#: Where it can end: before and after each of the copies; and of a listing and a deletion.
+PUBLISHING_POINTS, UNPUBLISHING_POINTS = 2 * len(NAMES), 4
 
 
 async def ends(
     publications: Publications, store: BreakableStore, media_id: UUID, error: type[BaseException], *, at: int
 ) -> bool:
-    """Settle with a store that fails before (even) or after (odd) its operation number `at` // 2 + 1."""
+    """Settle with a store that fails before (even) or after (odd) its operation number `at` // 2 + 1.
+
+    Whether it did: False when there is no such operation.
+    """
 
     def fail(what: str, number: int) -> None:
         if number == at // 2 + 1:
@@ -206,17 +187,39 @@ async def ends(
     return False
 
 
-@pytest.mark.parametrize("then", [PRIVATE, PUBLIC])
 @pytest.mark.parametrize("error", [Killed, asyncio.CancelledError, StorageUnavailableError])
-async def test_a_process_that_ends_at_any_point_is_mended_by_the_next(
-    gallery: Gallery,
-    publications: Publications,
-    store: BreakableStore,
-    error: type[BaseException],
-    then: Visibility,
+async def test_a_publishing_that_ends_at_any_point_is_mended_by_the_next(
+    gallery: Gallery, publications: Publications, store: BreakableStore, error: type[BaseException]
 ) -> None:
-    # Three copies; then a listing and a deletion: each before and after.
-    assert await end_at_every_point(gallery, publications, store, error, then=then) == 6
+    for point, then in product(range(PUBLISHING_POINTS), (PRIVATE, PUBLIC)):
+        media_id = await gallery.add()
+        assert await ends(publications, store, media_id, error, at=point)
+        await gallery.change(media_id, visibility=then)
+        await publications.settle(media_id)
+        assert await gallery.is_settled(), (point, then)
+    assert not await ends(publications, store, await gallery.add(), error, at=PUBLISHING_POINTS)
+
+
+@pytest.mark.parametrize("error", [Killed, asyncio.CancelledError, StorageUnavailableError])
+async def test_an_unpublishing_that_ends_at_any_point_is_mended_by_the_next(
+    gallery: Gallery, publications: Publications, store: BreakableStore, error: type[BaseException]
+) -> None:
+    for point, then in product(range(UNPUBLISHING_POINTS), (PRIVATE, PUBLIC)):
+        media_id = await gallery.add()
+        await publications.settle(media_id)
+        ended = await gallery.publication(media_id)
+        await gallery.change(media_id, visibility=PRIVATE)
+        assert await ends(publications, store, media_id, error, at=point)
+        await gallery.change(media_id, visibility=then)
+        await publications.settle(media_id)
+        assert await gallery.is_settled(), (point, then)
+        published = await gallery.publication(media_id)
+        assert (published is not None) is (then is PUBLIC)
+        assert published is None or (ended and published.prefix != ended.prefix)
+    media_id = await gallery.add()
+    await publications.settle(media_id)
+    await gallery.change(media_id, visibility=PRIVATE)
+    assert not await ends(publications, store, media_id, error, at=UNPUBLISHING_POINTS)
 
 
 async def test_half_a_publication_is_completed_under_its_prefix(
