@@ -10,7 +10,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.body_limit import BodyLimit
 from app.graphiql_page import GraphiQLPage, graphiql_assets
@@ -18,6 +18,7 @@ from app.graphql_view import CONNECTION_INIT_PATIENCE, GraphQLView
 from app.health import health_routes
 from app.objects import object_routes
 from app.observability import Observability
+from app.public_objects import is_public_path
 from app.runtime import Runtime
 
 
@@ -40,7 +41,7 @@ def create_app(
             Middleware(Observability),
             Middleware(TrustedHostMiddleware, allowed_hosts=runtime.settings.hosts, www_redirect=False),
             Middleware(
-                CORSMiddleware,
+                _Cors,
                 allow_origins=runtime.settings.cors_origins,
                 allow_methods=["GET", "HEAD", "POST", "PUT"],
                 allow_headers=["content-type", "content-md5", "authorization", "range"],
@@ -49,6 +50,14 @@ def create_app(
             ),
         ],
     )
+
+
+class _Cors(CORSMiddleware):
+    """Leaves public objects alone: they say the same to every page, so that shared caches can keep it."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        application = self.app if is_public_path(scope) else super().__call__
+        await application(scope, receive, send)
 
 
 def _welcome(graphiql: bool) -> Callable[[Request], Awaitable[Response]]:

@@ -1,35 +1,35 @@
-"""`/objects/{key}`: PUT, GET and HEAD of the disk store's signed addresses.
+"""`/objects/{key}`: PUT, GET and HEAD of the disk store's signed addresses, and of what is public.
 
 What is allowed stands in the signature and is checked before a byte of the body is asked for. Addresses are
-bearer credentials: nothing here logs a query string, and neither may the server's access log.
+bearer credentials: nothing here logs a query string, and neither may the server's access log. What lies
+beneath `public/` can be read without one, and never be written here.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from http import HTTPStatus
-from urllib.parse import quote
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from app.conditions import RangeNotSatisfiableError, http_date, not_modified, wanted_range
+from app.object_answers import Manner, object_answer
+from app.public_objects import is_public, nothing_public, public_manner
 from app.refusals import Refusal, bad_header, refusal_for
 from app.request_body import BodyStalledError, RequestBody
 from storage.disk import LONGEST_PUT, DiskStore, OpenObject
-from storage.disk_signing import GetGrant, GetMethod, PutGrant, content_md5
-from storage.errors import ObjectExistsError, StorageError
+from storage.disk_signing import GetMethod, PutGrant, content_md5
+from storage.errors import InvalidKeyError, ObjectExistsError, ObjectMissingError, StorageError
 
 BODY_TIMEOUT = timedelta(seconds=30)
 """How long a client may send nothing in the middle of its body."""
 
 SEND_TIMEOUT = timedelta(seconds=60)
 """How long a client may read nothing of ours; players that pause come back with a range."""
-
-# Should a browser show it as a document after all: no script, no origin, nothing loaded.
-_POLICY = "sandbox; default-src 'none'"
 
 
 def object_routes(
@@ -93,58 +93,30 @@ class ObjectEndpoint:
         return Response(headers={"ETag": f'"{stored.etag}"'})
 
     async def _get(self, method: GetMethod, scope: Scope, receive: Receive, send: Send) -> None:
-        grant = self._store.signer.verify_get(method, _key(scope), _query(scope))
-        async with self._store.open(grant.key) as stored:
-            seconds = self._store.signer.seconds_left(grant.expires_at)
-            headers = _representation_headers(grant, stored)
-            headers["Cache-Control"] = f"private, max-age={seconds}, immutable"
-            response = _get_response(method, grant, stored, headers, Headers(scope=scope))
+        key = _key(scope)
+        manner = public_manner(key) if is_public(key) else self._signed_manner(method, key, _query(scope))
+        async with self._opened(key) as stored:
+            response = object_answer(method, manner, stored, Headers(scope=scope))
             await response(scope, receive, _timed(send, self._send_timeout))
 
+    def _signed_manner(self, method: GetMethod, key: str, query: str) -> Manner:
+        grant = self._store.signer.verify_get(method, key, query)
+        return Manner(
+            content_type=grant.content_type,
+            disposition=grant.disposition,
+            filename=grant.filename,
+            cache_control=f"private, max-age={self._store.signer.seconds_left(grant.expires_at)}, immutable",
+        )
 
-def _get_response(
-    method: GetMethod, grant: GetGrant, stored: OpenObject, headers: dict[str, str], request: Headers
-) -> Response:
-    etag, modified_at, byte_size = headers["ETag"], stored.info.modified_at, stored.info.byte_size
-    if not_modified(request, etag=etag, modified_at=modified_at):
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    headers["Content-Type"] = grant.content_type
-    if method == "HEAD":
-        # Ranges are defined for GET alone (RFC 9110 §14.2).
-        return Response(headers={**headers, "Content-Length": str(byte_size)})
-    try:
-        part = wanted_range(request, byte_size=byte_size, etag=etag, modified_at=modified_at)
-    except RangeNotSatisfiableError as error:
-        raise Refusal(
-            status=HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
-            code="RANGE_NOT_SATISFIABLE",
-            message=f"The object has {byte_size} bytes, none of them in the range asked for.",
-            headers={"Content-Range": f"bytes */{byte_size}"},
-        ) from error
-    if part is None:
-        headers["Content-Length"] = str(byte_size)
-        return StreamingResponse(stored.blocks(0, byte_size), headers=headers)
-    headers["Content-Length"] = str(part.end - part.start)
-    headers["Content-Range"] = f"bytes {part.start}-{part.end - 1}/{byte_size}"
-    return StreamingResponse(stored.blocks(part.start, part.end), HTTPStatus.PARTIAL_CONTENT, headers)
-
-
-def _representation_headers(grant: GetGrant, stored: OpenObject) -> dict[str, str]:
-    return {
-        "ETag": f'"{stored.info.etag}"',
-        "Last-Modified": http_date(stored.info.modified_at),
-        "Accept-Ranges": "bytes",
-        "Content-Disposition": _content_disposition(grant),
-        "Content-Security-Policy": _POLICY,
-        "X-Content-Type-Options": "nosniff",
-        "Cross-Origin-Resource-Policy": "cross-origin",
-    }
-
-
-def _content_disposition(grant: GetGrant) -> str:
-    # Percent-encoded (RFC 8187), so that no filename can end the parameter or the header.
-    encoded = quote(grant.filename, safe="")
-    return f"{grant.disposition}; filename*=UTF-8''{encoded}" if encoded else str(grant.disposition)
+    @asynccontextmanager
+    async def _opened(self, key: str) -> AsyncIterator[OpenObject]:
+        try:
+            async with self._store.open(key) as stored:
+                yield stored
+        except (InvalidKeyError, ObjectMissingError):
+            if is_public(key):
+                raise nothing_public() from None
+            raise
 
 
 def _check_headers(grant: PutGrant, headers: Headers) -> None:

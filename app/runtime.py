@@ -23,6 +23,7 @@ from pubsub.doorbell import Doorbell
 from pubsub.postgres_doorbell import PostgresDoorbell
 from services.accounts import ensure_local_user
 from services.bundle import Services
+from services.cdn import NoCdn
 from services.cursors import LiveCursors
 from services.delivery import Delivery
 from services.feed import EventFeed
@@ -32,6 +33,7 @@ from services.live import LiveEvents
 from services.lookups import Lookups
 from services.page_cursors import PageCursors
 from services.processing import Processing
+from services.publications import Publications
 from services.tags import Tags
 from services.uploads import UploadLimits, Uploads
 from storage.disk import DiskStore
@@ -136,6 +138,7 @@ def _services(
 ) -> Services:
     limits = UploadLimits(max_bytes=settings.max_upload_bytes)
     live_cursors, page_cursors = LiveCursors(secret), PageCursors(secret)
+    publications = Publications(sessions=sessions, store=store, cdn=NoCdn())
     uploads = Uploads(sessions=sessions, store=store, doorbell=doorbell, limits=limits)
     processing = Processing(
         sessions=sessions,
@@ -151,6 +154,7 @@ def _services(
             doorbell=doorbell,
             page_cursors=page_cursors,
             live_cursors=live_cursors,
+            publications=publications,
             collection_grace=limits.collection_grace,
         ),
         tags=Tags(sessions=sessions, doorbell=doorbell, page_cursors=page_cursors),
@@ -158,5 +162,12 @@ def _services(
         delivery=Delivery(store=store, address_lifetime=READ_ADDRESS_LIFETIME),
         live=LiveEvents(sessions, feed, live_cursors),
         processing=processing,
-        housekeeping=Housekeeping(sessions=sessions, store=store, uploads=uploads, processing=processing),
+        publications=publications,
+        housekeeping=Housekeeping(
+            sessions=sessions,
+            store=store,
+            uploads=uploads,
+            processing=processing,
+            publications=publications,
+        ),
     )

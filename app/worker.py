@@ -1,9 +1,10 @@
-"""The worker: PgQueuer delivers jobs of processing steps, and the chores are done once a minute."""
+"""The worker: PgQueuer delivers processing steps and publications, and the chores are done once a minute."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -17,6 +18,7 @@ from pgqueuer.queries import Queries
 from app.embedded_postgres import asyncpg_dsn
 from app.runtime import Runtime
 from services.processing_steps import STEP_ENTRYPOINT
+from services.publications import PUBLICATION_ENTRYPOINT
 from storage.errors import StorageError
 
 log = structlog.get_logger()
@@ -59,7 +61,7 @@ class _Worker:
         self._runtime = runtime
         self._stopping = asyncio.Event()
         self._manager: QueueManager | None = None
-        self._steps: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[None]] = set()
 
     async def work(self) -> None:
         """Take jobs until told to stop; losing the database ends a round, not the worker."""
@@ -97,16 +99,16 @@ class _Worker:
                 await self._hand_back_until(queue)
         except TimeoutError:
             # The database does not answer: another worker will find the rest.
-            log.warning("worker_given_up", steps=len(self._steps))
+            log.warning("worker_given_up", jobs=len(self._running))
             queue.cancel()
 
     async def _hand_back_until(self, queue: asyncio.Task[None]) -> None:
         """Again and again, for the queue may still begin what it had asked for before."""
         cancelled: set[asyncio.Task[None]] = set()
         while not queue.done():
-            for step in self._steps - cancelled:
-                step.cancel()
-                cancelled.add(step)
+            for task in self._running - cancelled:
+                task.cancel()
+                cancelled.add(task)
             await asyncio.wait([queue], timeout=0.1)
 
     async def _work_while_connected(self) -> None:
@@ -116,6 +118,7 @@ class _Worker:
         try:
             manager = self._manager = QueueManager(Queries(AsyncpgDriver(connection)))
             manager.entrypoint(STEP_ENTRYPOINT)(self._run_step)
+            manager.entrypoint(PUBLICATION_ENTRYPOINT)(self._settle_publication)
             # Else a lost connection is noticed with the next poll only.
             connection.add_termination_listener(lambda _: manager.shutdown.set())
             if self._stopping.is_set():
@@ -132,15 +135,23 @@ class _Worker:
             connection.terminate()
 
     async def _run_step(self, job: Job) -> None:
-        """In a task of its own, so that stopping can cancel the step without cancelling the queue's task."""
         args = orjson.loads(job.payload or b"{}")
-        step = asyncio.create_task(
+        await self._run(
             self._runtime.services.processing.run_step(
                 UUID(args["step_id"]), expected_attempt=args["attempt"], job_id=int(job.id)
             )
         )
-        self._steps.add(step)
-        step.add_done_callback(self._steps.discard)
-        await asyncio.wait([step])
-        if not step.cancelled() and (error := step.exception()) is not None:
+
+    async def _settle_publication(self, job: Job) -> None:
+        """One that is cut off is found by the sweep."""
+        args = orjson.loads(job.payload or b"{}")
+        await self._run(self._runtime.services.publications.settle(UUID(args["media_id"])))
+
+    async def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        """In a task of its own, so that stopping can cancel the work without cancelling the queue's task."""
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        await asyncio.wait([task])
+        if not task.cancelled() and (error := task.exception()) is not None:
             raise error

@@ -280,7 +280,8 @@ class Publication(SQLModel, table=True):
     """The copies of a media's renditions below `public/`, the one prefix that is served unsigned.
 
     The row is there before the first copy and until after the last one is removed, also when its media is
-    not. `published_at` is set once all copies are there.
+    not. `published_at` is set once all copies are there, `withdrawn_at` before the first one is removed:
+    such a prefix is never used again.
     """
 
     __tablename__: ClassVar[Any] = "publications"
@@ -289,6 +290,7 @@ class Publication(SQLModel, table=True):
     #: `public/<random>`: nobody finds it without having been given an address.
     prefix: str = Field(sa_type=Text, unique=True)
     published_at: datetime | None = Field(default=None, sa_type=_TIMESTAMP)
+    withdrawn_at: datetime | None = Field(default=None, sa_type=_TIMESTAMP)
     created_at: datetime = Field(default_factory=utc_now, sa_type=_TIMESTAMP)
 
 

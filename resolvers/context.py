@@ -16,6 +16,7 @@ from schema.enums import Disposition
 from schema.scalars import URL
 from schema.types import HttpHeader, SignedUrl, SingleUploadTarget
 from services.bundle import Services
+from services.delivery import Address
 from services.pages import page_request
 from storage.objects import Disposition as StoreDisposition
 from storage.objects import SignedGet
@@ -37,6 +38,10 @@ class RequestContext:
     @cached_property
     def renditions_of_blob(self) -> DataLoader[UUID, list[models.Rendition]]:
         return self._lists(self.services.lookups.renditions_of_blobs)
+
+    @cached_property
+    def publication(self) -> DataLoader[UUID, models.Publication | None]:
+        return self._optional(self.services.lookups.publications)
 
     @cached_property
     def upload_of_media(self) -> DataLoader[UUID, models.Upload | None]:
@@ -81,8 +86,10 @@ class RequestContext:
         signed = self.services.delivery.original(media, blob, StoreDisposition(disposition.value.lower()))
         return None if signed is None else _signed_url(signed)
 
-    def rendition_url(self, rendition: models.Rendition) -> SignedUrl:
-        return _signed_url(self.services.delivery.rendition(rendition))
+    async def rendition_url(self, rendition: models.Rendition, media: models.Media) -> SignedUrl:
+        is_public = media.visibility is models.Visibility.PUBLIC
+        publication = await self.publication.load(media.id) if is_public else None
+        return _signed_url(self.services.delivery.rendition(rendition, publication))
 
     def _lists(
         self, find: Callable[[Sequence[UUID]], Awaitable[Mapping[UUID, list[Value]]]]
@@ -103,5 +110,5 @@ class RequestContext:
         return DataLoader(load, cache=False)
 
 
-def _signed_url(signed: SignedGet) -> SignedUrl:
-    return SignedUrl(url=URL(signed.url), expires_at=signed.expires_at)
+def _signed_url(address: SignedGet | Address) -> SignedUrl:
+    return SignedUrl(url=URL(address.url), expires_at=address.expires_at)

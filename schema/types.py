@@ -81,10 +81,12 @@ class Tag(Node):
         return await info.context.media_of_tag(self.row, first, after)
 
 
-@strawberry.type(description="An address that carries its own permission.")
+@strawberry.type(description="An address that carries its own permission, or is public.")
 class SignedUrl:
     url: URL = strawberry.field(description="Fetch it with GET; whoever has it may.")
-    expires_at: datetime | None = strawberry.field(description="Until when it works.")
+    expires_at: datetime | None = strawberry.field(
+        description="Until when it works; null for a public one, which works until the media is unpublished."
+    )
 
 
 @strawberry.type(description="A file that was made from a media for showing it.")
@@ -112,9 +114,11 @@ class Rendition(Node):
             size=BigInt(row.size),
         )
 
-    @strawberry.field(description="A short-lived address of the file, to be shown inline.")
-    def url(self, info: Info) -> SignedUrl | None:
-        return info.context.rendition_url(self.row)
+    @strawberry.field(
+        description="Where it is to be shown from, inline: a short-lived address, or a lasting public one."
+    )
+    async def url(self, info: Info) -> SignedUrl | None:
+        return await info.context.rendition_url(self.row, self.media_row)
 
 
 @strawberry.type(description="Why a media failed.")

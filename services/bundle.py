@@ -8,6 +8,7 @@ from services.library import Library
 from services.live import LiveEvents
 from services.lookups import Lookups
 from services.processing import Processing
+from services.publications import Publications
 from services.tags import Tags
 from services.uploads import Uploads
 
@@ -21,4 +22,5 @@ class Services:
     delivery: Delivery
     live: LiveEvents
     processing: Processing
+    publications: Publications
     housekeeping: Housekeeping

@@ -1,11 +1,20 @@
-"""Addresses from which stored bytes can be read: signed, short-lived, straight from the store."""
+"""Addresses from which stored bytes can be read: straight from the store, signed or public."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from db.models import Blob, Media, Rendition
+from db.models import Blob, Media, Publication, Rendition
 from services.errors import InvalidInput
+from services.keys import public_key
 from storage.objects import Disposition, ObjectStore, SignedGet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """`expires_at` is None for a public one: it works until the media is unpublished."""
+
+    url: str
+    expires_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +42,16 @@ class Delivery:
             expires_in=self.address_lifetime,
         )
 
-    def rendition(self, rendition: Rendition) -> SignedGet:
-        return self.store.sign_get(
+    def rendition(self, rendition: Rendition, publication: Publication | None) -> Address:
+        """The public address once all copies of the media that shows it are there, else a signed one."""
+        if publication is not None:
+            key = public_key(publication.prefix, rendition.key)
+            return Address(url=self.store.public_url(key), expires_at=None)
+        signed = self.store.sign_get(
             rendition.key,
             disposition=Disposition.INLINE,
             filename=rendition.key.rpartition("/")[2],
             content_type=rendition.mime_type,
             expires_in=self.address_lifetime,
         )
+        return Address(url=signed.url, expires_at=signed.expires_at)

@@ -18,6 +18,7 @@ from db.models import utc_now
 from db.sessions import Sessions
 from services.keys import renditions_prefix
 from services.processing import Processing
+from services.publications import Publications
 from services.repeated_requests import KEY_RETENTION
 from services.uploads import Uploads
 from storage.objects import ObjectStore
@@ -42,12 +43,14 @@ class Housekeeping:
     store: ObjectStore
     uploads: Uploads
     processing: Processing
+    publications: Publications
 
     async def run(self) -> None:
         """Do every chore until it finds nothing more. An exception ends that chore for this round only."""
         for chore in (
             self.uploads.expire,
             self.processing.requeue_stranded,
+            self.publications.sweep,
             self.collect,
             self.prune_events,
             self.prune_job_log,

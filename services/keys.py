@@ -1,9 +1,14 @@
 """Object keys: made by us, never from a client's words, and immutable once written."""
 
+import secrets
 from datetime import datetime
 from uuid import UUID
 
 from services.formats import ACCEPTED
+from storage.keys import PUBLIC_PREFIX
+
+#: 160 bits: nobody finds a prefix by trying.
+_PUBLIC_PREFIX_BYTES = 20
 
 
 def original_key(owner_id: UUID, blob_id: UUID, mime_type: str, at: datetime) -> str:
@@ -18,3 +23,14 @@ def renditions_prefix(original: str) -> str:
 
 def rendition_key(original: str, recipe: str, filename: str) -> str:
     return f"{renditions_prefix(original)}{recipe}/{filename}"
+
+
+def new_public_prefix() -> str:
+    """`public/<random>`, which says nothing of the media and can't be guessed."""
+    return f"{PUBLIC_PREFIX}{secrets.token_hex(_PUBLIC_PREFIX_BYTES)}"
+
+
+def public_key(prefix: str, rendition: str) -> str:
+    """The key of a rendition's copy: `<prefix>/<recipe>/<name>`, without owner, date and blob."""
+    _, recipe, filename = rendition.rsplit("/", 2)
+    return f"{prefix}/{recipe}/{filename}"

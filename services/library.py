@@ -20,6 +20,7 @@ from services.errors import Conflict, NotFound, Refusal, Rejected, collecting
 from services.media_places import MediaPlaces, check_scope
 from services.page_cursors import PageCursors
 from services.pages import PageRequest
+from services.publications import Publications, queue_publication
 
 
 class Unset(Enum):
@@ -58,6 +59,7 @@ class Library:
     doorbell: Doorbell
     page_cursors: PageCursors
     live_cursors: LiveCursors
+    publications: Publications
     collection_grace: timedelta
 
     async def page(
@@ -98,8 +100,9 @@ class Library:
     ) -> Media:
         """Apply what is given; a call that changes nothing makes no new version.
 
-        Raises Rejected with every field that is wrong, NotFound, and Conflict where `if_version` is not the
-        present version.
+        A media that becomes PRIVATE has lost its public copies when this returns, unless the store does not
+        answer in time; one that becomes PUBLIC gets them by a job. Raises Rejected with every field that is
+        wrong, NotFound, and Conflict where `if_version` is not the present version.
         """
         values = _clean_changes(changes)
         async with self.sessions.begin() as session:
@@ -117,19 +120,29 @@ class Library:
             }
             if values:
                 await change_media(session, media, MediaEventType.UPDATED, **values)
+            if "visibility" in values:
+                await queue_publication(session, media_id)
         await self.doorbell.ring()
+        if values.get("visibility") is Visibility.PRIVATE:
+            await self.publications.settle_now(media_id)
         return media
 
     async def delete(self, owner: User, media_id: UUID) -> None:
-        """Delete the media at once; its bytes go when the collector comes by. Raises NotFound."""
+        """Delete the media at once, and its public copies as `update` does; the rest of its bytes go when the
+        collector comes by. Raises NotFound.
+        """
         async with self.sessions.begin() as session:
             media = (await lock_media(session, owner.id, [media_id])).get(media_id)
             if media is None:
                 raise no_such_media("id")
-            blob_id = media.blob_id
+            blob_id, was_public = media.blob_id, media.visibility is Visibility.PUBLIC
             await delete_media(session, media)
             await give_to_collector(session, blob_id, grace=self.collection_grace)
+            if was_public:
+                await queue_publication(session, media_id)
         await self.doorbell.ring()
+        if was_public:
+            await self.publications.settle_now(media_id)
 
 
 def no_such_media(field: str) -> NotFound:

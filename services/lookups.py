@@ -75,7 +75,9 @@ class Lookups:
     async def publications(self, media_ids: Sequence[UUID]) -> dict[UUID, Publication]:
         """Those whose copies are all there."""
         statement = select(Publication).where(
-            col(Publication.media_id).in_(media_ids), col(Publication.published_at).is_not(None)
+            col(Publication.media_id).in_(media_ids),
+            col(Publication.published_at).is_not(None),
+            col(Publication.withdrawn_at).is_(None),
         )
         async with self.sessions() as session:
             return {row.media_id: row for row in (await session.exec(statement)).all()}

@@ -25,6 +25,7 @@ from db.models import (
     MediaStatus,
     ProcessingStep,
     StepStatus,
+    Visibility,
     utc_now,
 )
 from db.sessions import Sessions
@@ -33,6 +34,7 @@ from pipeline.limits import ImageLimits
 from pubsub.doorbell import Doorbell
 from services.image_steps import WORK, StepInput, StepOutcome
 from services.processing_steps import queue_step, succeed_step
+from services.publications import queue_publication
 from services.step_failures import StepFailure, failure_of
 from storage.objects import ObjectStore
 
@@ -173,6 +175,8 @@ class Processing:
                 event = MediaEventType.STATUS_CHANGED
                 values |= {"status": MediaStatus.READY, "ready_at": utc_now()}
             await change_media(session, media, event, **values)
+            if media.status is MediaStatus.READY and media.visibility is Visibility.PUBLIC:
+                await queue_publication(session, media.id)
         await self.doorbell.ring()
 
     async def _settle(self, claim: _Claim, failure: StepFailure) -> None:

@@ -16,7 +16,7 @@ from typing import Literal
 from urllib.parse import parse_qsl, quote
 
 from storage.errors import StorageError
-from storage.keys import check_key
+from storage.keys import check_private_key, check_public_key
 from storage.objects import Disposition, SignedGet, SignedPut
 
 LONGEST_LIFETIME = timedelta(days=7)
@@ -101,7 +101,7 @@ class DiskSigner:
         md5: str | None,
         expires_in: timedelta,
     ) -> SignedPut:
-        check_key(key)
+        check_private_key(key)
         check_content_type(content_type)
         _check_promise(byte_size, sha256, md5)
         expires = self._expiry(expires_in)
@@ -125,7 +125,7 @@ class DiskSigner:
         expires_in: timedelta,
         method: GetMethod = "GET",
     ) -> SignedGet:
-        check_key(key)
+        check_private_key(key)
         check_content_type(content_type)
         if len(filename) > FILENAME_MAX_LENGTH:
             raise ValueError(f"A filename has at most {FILENAME_MAX_LENGTH} characters.")
@@ -138,6 +138,10 @@ class DiskSigner:
         }
         url = self._url(method, key, _canonical(_GET_NAMES, params))
         return SignedGet(url=url, expires_at=_at(expires))
+
+    def public_url(self, key: str) -> str:
+        check_public_key(key)
+        return f"{self._base_url}/{key}"
 
     def verify_put(self, key: str, query: str) -> PutGrant:
         """Return what `query` permits to PUT under `key`.

@@ -65,7 +65,7 @@ def compare_hashes(file: NewFile, promised: Mapping[str, str | None]) -> None:
             )
 
 
-async def copy(source: SourceFile, target: NewFile, *, read: Run, write: Run) -> None:
+async def copy_bytes(source: SourceFile, target: NewFile, *, read: Run, write: Run) -> None:
     """Copy what the source held when it was opened: one that grows for ever ends nevertheless."""
     while (left := source.stat.st_size - target.byte_size) > 0:
         block = await read(partial(source.read, target.byte_size, min(BLOCK_BYTES, left)))

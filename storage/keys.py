@@ -11,6 +11,9 @@ KEY_MAX_LENGTH = 512
 # A file name has at most 255 bytes on the file systems a store is likely to stand on.
 SEGMENT_MAX_LENGTH = 255
 
+#: What lies beneath this is served unsigned to everybody, and nothing else is.
+PUBLIC_PREFIX = "public/"
+
 # No segment begins with a dot: that leaves out "." and ".." and keeps hidden names for the store itself.
 _SEGMENT = rf"(?!\.)[a-z0-9._-]{{1,{SEGMENT_MAX_LENGTH}}}"
 _IS_SEGMENT = re.compile(_SEGMENT, re.ASCII)
@@ -24,6 +27,20 @@ def check_key(key: str) -> None:
     """
     if len(key) > KEY_MAX_LENGTH or not _IS_KEY.fullmatch(key):
         raise InvalidKeyError
+
+
+def check_public_key(key: str) -> None:
+    """Raise `InvalidKeyError` unless `key` is a key beneath `public/`."""
+    check_key(key)
+    if not key.startswith(PUBLIC_PREFIX):
+        raise InvalidKeyError(f"The key {key} has no public address: it is not beneath {PUBLIC_PREFIX}.")
+
+
+def check_private_key(key: str) -> None:
+    """Raise `InvalidKeyError` unless `key` is a key neither beneath `public/` nor in its way."""
+    check_key(key)
+    if f"{key}/".startswith(PUBLIC_PREFIX):
+        raise InvalidKeyError(f"The key {key} is public: it is copied to, and read without a signature.")
 
 
 def check_prefix(prefix: str) -> None:

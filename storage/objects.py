@@ -7,6 +7,9 @@ between single slashes, none beginning with a dot (`storage/keys.py`). Every met
 raises `InvalidKeyError`. No key may be the beginning of another up to a slash (`a` beside `a/b`): a store
 that can't hold both raises `InvalidKeyError` for the later one.
 
+**Public objects** lie beneath `public/` and are read by everybody, unsigned, at their `public_url`. What is
+there, the server has copied there: neither `public` nor a key beneath it is ever signed (`InvalidKeyError`).
+
 **Visibility**: an object is there as a whole or not at all, under every crash; whoever sees it sees all its
 bytes. What a method reported as done survives the death of the process, and of the machine as far as its
 disks keep what they acknowledge.
@@ -123,6 +126,16 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def public_url(self, key: str) -> str:
+        """Return the address at which everybody may GET and HEAD `key`, now and for as long as it is stored.
+
+        The answer carries `Cache-Control: public, max-age=86400, immutable`, so a copy in some cache may
+        outlive the object by a day; the type that `copy` was given; and serves ranges and conditional
+        requests. A missing object is 404. Touches neither network nor disk. Raises `InvalidKeyError` for a
+        key that does not lie beneath `public/`.
+        """
+        ...
+
     async def head(self, key: str) -> ObjectInfo | None:
         """Say what is stored under `key`, or None; the answer is true of some moment during the call.
 
@@ -138,6 +151,17 @@ class ObjectStore(Protocol):
         does a file that can't be read. The caller answers for it that nobody writes to it meanwhile.
         Idempotent. `content_type` is kept by stores that keep types; `sign_get` overrides it.
         Raises `StorageFullError`, and `ValueError` for a malformed content type.
+        """
+        ...
+
+    async def copy(self, source: str, key: str, *, content_type: str) -> ObjectInfo:
+        """Store the bytes of the object `source` under `key` too, in place of what is there.
+
+        The bytes do not leave the store. The copy is an object of its own: it lives on when `source` is
+        deleted or replaced. Readers of `key` see the old bytes or the new, never a mixture; the copy is
+        durable before this returns. Idempotent. `content_type` is kept by stores that keep types; those that
+        don't tell the type of a public object by the ending of its key, so the two must agree.
+        Raises `ObjectMissingError`, `StorageFullError`, and `ValueError` for a malformed content type.
         """
         ...
 

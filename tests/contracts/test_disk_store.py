@@ -75,6 +75,11 @@ def directories(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_dir())
 
 
+def directories_of(key: str) -> list[str]:
+    """All that stand above it, the uppermost first."""
+    return sorted(str(parent) for parent in Path(key).parents)[1:]
+
+
 def modes(root: Path) -> set[int]:
     return {stat.S_IMODE(path.stat().st_mode) for path in [root, *root.rglob("*")]}
 
@@ -138,6 +143,47 @@ async def test_a_cancelled_upload_leaves_nothing(store: DiskStore, root: Path) -
     receiving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await receiving
+    assert files(root) == []
+
+
+async def test_a_cancelled_copy_leaves_nothing_or_the_whole(store: DiskStore, root: Path) -> None:
+    data = os.urandom(30 * MEGABYTE)
+    await store.receive(grant(data), chunks(data, size=MEGABYTE))
+    for milliseconds in range(0, 40, 4):
+        copying = asyncio.create_task(store.copy(KEY, "public/a/b.webp", content_type="image/webp"))
+        await asyncio.sleep(milliseconds / 1000)
+        copying.cancel()
+        with suppress(asyncio.CancelledError):
+            await copying
+        assert set(files(root)) <= {KEY, "public/a/b.webp"}
+        if (root / "public/a/b.webp").exists():
+            assert (root / "public/a/b.webp").read_bytes() == data
+        await store.delete(["public/a/b.webp"])
+    assert directories(root) == [".incoming", *directories_of(KEY)]
+
+
+async def test_a_copy_is_a_file_of_its_own(store: DiskStore, root: Path) -> None:
+    await store.receive(grant(b"abc"), chunks(b"abc"))
+    await store.copy(KEY, "public/a/b.webp", content_type="image/webp")
+    assert (root / "public/a/b.webp").stat().st_nlink == 1
+    assert modes(root) == {0o700, 0o600}
+
+
+async def test_a_copy_follows_no_symlink(store: DiskStore, root: Path, secret_outside: Path) -> None:
+    (root / "link").symlink_to(secret_outside / "blob.jpg")
+    (root / "public").symlink_to(secret_outside)
+    await store.receive(grant(b"abc"), chunks(b"abc"))
+    with pytest.raises(StorageError):
+        await store.copy("link", "a", content_type="image/webp")
+    with pytest.raises(InvalidKeyError):
+        await store.copy(KEY, "public/b.webp", content_type="image/webp")
+    assert files(secret_outside) == ["blob.jpg"]
+
+
+async def test_no_grant_opens_the_way_into_public(store: DiskStore, root: Path) -> None:
+    for key in ("public", "public/a/b.webp"):
+        with pytest.raises(InvalidKeyError):
+            await store.receive(grant(b"abc", key=key), chunks(b"abc"))
     assert files(root) == []
 
 
@@ -284,6 +330,8 @@ def test_no_key_at_all_reaches_outside_the_root(key: str, tmp_path_factory: pyte
             store.head(key),
             store.receive(grant(b"abc", key=key), chunks(b"abc")),
             store.delete([key]),
+            store.copy("b", key, content_type="a/b"),
+            store.copy(key, "b", content_type="a/b"),
         ):
             with suppress(StorageError):
                 await action
@@ -395,6 +443,14 @@ async def test_a_full_disk_keeps_the_object_that_put_file_would_replace(
         await store.put_file(KEY, source, content_type="a/b")
     assert files(small_disk) == [f"objects/{KEY}"]
     assert (small_disk / "objects" / KEY).read_bytes() == b"abc"
+
+
+async def test_a_full_disk_refuses_a_copy_and_keeps_nothing(small_disk: Path) -> None:
+    store, data = disk_store(small_disk / "objects"), bytes(700_000)
+    await store.receive(grant(data), chunks(data))
+    with pytest.raises(StorageFullError):
+        await store.copy(KEY, "public/a/b.webp", content_type="image/webp")
+    assert files(small_disk) == [f"objects/{KEY}"]
 
 
 async def test_check_notices_a_full_disk(small_disk: Path) -> None:

@@ -29,6 +29,7 @@ from tests.contracts.object_store import (
 from tests.serving import until
 
 KEY = "0197/2026/11/20/blob.jpg"
+COPY = "public/5f2c/image-1/webp-320.webp"
 DATA = bytes(range(256)) * 1200
 BAD_KEYS = [
     *["", "/", "a//b", "/a", "a/", "..", "a/../b", "./a", ".hidden", "a/.b", "%2e%2e/a"],
@@ -302,6 +303,12 @@ async def test_a_key_outside_the_grammar_is_refused_everywhere(
         await running.store.fetch(key, tmp_path / "target")
     with pytest.raises(InvalidKeyError):
         await running.store.delete([KEY, key])
+    with pytest.raises(InvalidKeyError):
+        await running.store.copy(KEY, key, content_type="image/webp")
+    with pytest.raises(InvalidKeyError):
+        await running.store.copy(key, KEY, content_type="image/webp")
+    with pytest.raises(InvalidKeyError):
+        running.store.public_url(f"public/{key}")
     assert not (tmp_path / "target").exists()
 
 
@@ -340,6 +347,152 @@ async def test_put_file_refuses_a_pipe_without_waiting(running: RunningStore, tm
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="pipe"):
         await running.store.put_file(KEY, tmp_path / "pipe", content_type="image/webp")
+
+
+async def test_a_copy_has_the_bytes_and_outlives_its_source(running: RunningStore, tmp_path: Path) -> None:
+    await upload(running, KEY, DATA)
+    info = await running.store.copy(KEY, COPY, content_type="image/webp")
+    assert info == await running.store.head(COPY)
+    assert (info.key, info.byte_size) == (COPY, len(DATA))
+    assert abs(datetime.now(UTC) - info.modified_at) < timedelta(minutes=1)
+    await running.store.delete([KEY])
+    assert await stored_bytes(running, COPY, tmp_path) == DATA
+
+
+async def test_a_copy_leaves_its_source_as_it_was(running: RunningStore, tmp_path: Path) -> None:
+    await upload(running, KEY, DATA)
+    before = await running.store.head(KEY)
+    await running.store.copy(KEY, COPY, content_type="image/webp")
+    await running.store.delete([COPY])
+    assert await running.store.head(KEY) == before
+    assert await stored_bytes(running, KEY, tmp_path) == DATA
+
+
+async def test_a_copy_can_be_made_twice_and_replaces_what_was_there(
+    running: RunningStore, tmp_path: Path
+) -> None:
+    await upload(running, KEY, DATA)
+    await upload(running, "0197/other", b"other")
+    await running.store.copy("0197/other", COPY, content_type="image/webp")
+    for _ in range(2):
+        await running.store.copy(KEY, COPY, content_type="image/webp")
+        assert await stored_bytes(running, COPY, tmp_path) == DATA
+    assert await keys(running) == ["0197/2026/11/20/blob.jpg", "0197/other", COPY]
+
+
+async def test_a_copy_onto_itself_changes_no_byte(running: RunningStore, tmp_path: Path) -> None:
+    await upload(running, KEY, DATA)
+    await running.store.copy(KEY, KEY, content_type="image/jpeg")
+    assert await stored_bytes(running, KEY, tmp_path) == DATA
+
+
+async def test_a_copy_of_nothing_is_refused_and_leaves_what_is_there(
+    running: RunningStore, tmp_path: Path
+) -> None:
+    await upload(running, KEY, DATA)
+    with pytest.raises(ObjectMissingError):
+        await running.store.copy("0197/never", KEY, content_type="image/webp")
+    with pytest.raises(ObjectMissingError):
+        await running.store.copy("0197/never", COPY, content_type="image/webp")
+    assert await keys(running) == [KEY]
+    assert await stored_bytes(running, KEY, tmp_path) == DATA
+
+
+async def test_a_copy_of_a_malformed_type_is_a_value_error(running: RunningStore) -> None:
+    await upload(running, KEY, DATA)
+    with pytest.raises(ValueError, match="content type"):
+        await running.store.copy(KEY, COPY, content_type="image/webp\r\nX: y")
+    assert await keys(running) == [KEY]
+
+
+async def test_racing_copies_and_deletions_leave_a_whole_object_or_none(
+    running: RunningStore, tmp_path: Path
+) -> None:
+    await upload(running, KEY, DATA)
+    for _ in range(10):
+        await asyncio.gather(
+            *(running.store.copy(KEY, COPY, content_type="image/webp") for _ in range(4)),
+            running.store.delete([COPY]),
+        )
+        if await running.store.head(COPY) is not None:
+            assert await stored_bytes(running, COPY, tmp_path) == DATA
+
+
+async def test_a_public_object_is_read_by_everybody_at_its_address(running: RunningStore) -> None:
+    await upload(running, KEY, DATA)
+    await running.store.copy(KEY, COPY, content_type="image/webp")
+    response = await running.http.get(running.store.public_url(COPY))
+    assert (response.status_code, response.content) == (200, DATA)
+    assert response.headers["cache-control"] == "public, max-age=86400, immutable"
+    assert response.headers["content-type"] == "image/webp"
+    head = await running.http.head(running.store.public_url(COPY))
+    assert (head.status_code, head.headers["content-length"]) == (200, str(len(DATA)))
+
+
+async def test_a_public_object_serves_ranges_and_conditions(running: RunningStore) -> None:
+    await upload(running, KEY, DATA)
+    await running.store.copy(KEY, COPY, content_type="image/webp")
+    url = running.store.public_url(COPY)
+    part = await running.http.get(url, headers={"Range": "bytes=1000-1999"})
+    assert (part.status_code, part.content) == (206, DATA[1000:2000])
+    known = await running.http.get(url, headers={"If-None-Match": part.headers["etag"]})
+    assert (known.status_code, known.content) == (304, b"")
+
+
+async def test_a_public_object_that_was_deleted_is_404_whatever_the_client_has(running: RunningStore) -> None:
+    await upload(running, KEY, DATA)
+    await running.store.copy(KEY, COPY, content_type="image/webp")
+    url = running.store.public_url(COPY)
+    etag = (await running.http.get(url)).headers["etag"]
+    await running.store.delete([COPY])
+    for headers in ({}, {"If-None-Match": etag}, {"If-None-Match": "*"}, {"Range": "bytes=0-9"}):
+        assert (await running.http.get(url, headers=headers)).status_code == 404
+
+
+@pytest.mark.parametrize("key", [KEY, "public", "publicx/a", "public-/a", "a/public/b", "publi/c"])
+async def test_only_what_lies_beneath_public_has_a_public_address(running: RunningStore, key: str) -> None:
+    with pytest.raises(InvalidKeyError):
+        running.store.public_url(key)
+
+
+@pytest.mark.parametrize("key", [KEY, "publicx/a", "a/public/b"])
+async def test_nothing_else_is_read_without_a_signature(running: RunningStore, key: str) -> None:
+    await upload(running, key, DATA)
+    url = running.store.public_url(COPY).replace(COPY, key)
+    for method in ("GET", "HEAD"):
+        assert (await running.http.request(method, url)).status_code == 403
+
+
+@pytest.mark.parametrize("key", ["public", "public/a", "public/0197/blob.jpg"])
+async def test_nobody_is_ever_permitted_to_write_what_is_public(running: RunningStore, key: str) -> None:
+    with pytest.raises(InvalidKeyError):
+        sign_put(running, key, DATA)
+    with pytest.raises(InvalidKeyError):
+        sign_get(running, key)
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST", "DELETE"])
+async def test_a_public_address_serves_no_other_method(
+    running: RunningStore, method: str, tmp_path: Path
+) -> None:
+    await upload(running, KEY, DATA)
+    await running.store.copy(KEY, COPY, content_type="image/webp")
+    other = COPY.replace("webp-320", "other")
+    for key in (COPY, other):
+        signed = sign_put(running, KEY, b"intruder")
+        url = f"{running.store.public_url(key)}?{signed.url.partition('?')[2]}"
+        response = await running.http.request(method, url, headers=signed.headers, content=b"intruder")
+        assert 400 <= response.status_code < 500
+    assert await stored_bytes(running, COPY, tmp_path) == DATA
+    assert await running.store.head(other) is None
+
+
+async def test_what_is_public_is_not_listed(running: RunningStore) -> None:
+    await upload(running, KEY, DATA)
+    await running.store.copy(KEY, COPY, content_type="image/webp")
+    url = running.store.public_url(COPY)
+    for path in (url.rpartition("/")[0], f"{url.rpartition('/')[0]}/", url.replace(COPY, "public/")):
+        assert (await running.http.get(path)).status_code in {403, 404}
 
 
 async def test_fetch_makes_a_private_copy_and_hashes_it(running: RunningStore, tmp_path: Path) -> None:

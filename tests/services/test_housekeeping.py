@@ -26,8 +26,10 @@ from db.sessions import Sessions, create_engine, create_sessions
 from db.steps import stranded_steps, touch_step
 from pipeline.limits import ImageLimits
 from pubsub.doorbell import Doorbell
+from services.cdn import NoCdn
 from services.housekeeping import REMOVAL_LEASE, Housekeeping
 from services.processing import Processing
+from services.publications import Publications
 from services.uploads import UploadLimits, Uploads
 from storage.disk import DiskStore
 from storage.errors import StorageUnavailableError
@@ -66,7 +68,13 @@ def housekeeping(
     processing = Processing(
         sessions=sessions, store=store, doorbell=doorbell, limits=ImageLimits(), work_dir=tmp_path
     )
-    return Housekeeping(sessions=sessions, store=store, uploads=uploads, processing=processing)
+    return Housekeeping(
+        sessions=sessions,
+        store=store,
+        uploads=uploads,
+        processing=processing,
+        publications=Publications(sessions=sessions, store=store, cdn=NoCdn()),
+    )
 
 
 @pytest.fixture

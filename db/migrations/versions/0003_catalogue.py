@@ -56,6 +56,7 @@ def upgrade() -> None:
         sa.Column("media_id", sa.Uuid(), nullable=False),
         sa.Column("prefix", sa.Text(), nullable=False),
         sa.Column("published_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("withdrawn_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("media_id"),
         sa.UniqueConstraint("prefix"),
