@@ -1,4 +1,4 @@
-"""The worker: PgQueuer delivers jobs of processing steps, and the chores are done once a minute."""
+"""The worker: PgQueuer delivers jobs, most of them processing steps; the chores are done once a minute."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,6 +17,7 @@ from pgqueuer.queries import Queries
 from app.embedded_postgres import asyncpg_dsn
 from app.runtime import Runtime
 from services.processing_steps import STEP_ENTRYPOINT
+from services.tag_deletion import UNLINK_ENTRYPOINT
 from storage.errors import StorageError
 
 log = structlog.get_logger()
@@ -116,6 +117,7 @@ class _Worker:
         try:
             manager = self._manager = QueueManager(Queries(AsyncpgDriver(connection)))
             manager.entrypoint(STEP_ENTRYPOINT)(self._run_step)
+            manager.entrypoint(UNLINK_ENTRYPOINT)(self._unlink_tag)
             # Else a lost connection is noticed with the next poll only.
             connection.add_termination_listener(lambda _: manager.shutdown.set())
             if self._stopping.is_set():
@@ -130,6 +132,11 @@ class _Worker:
         finally:
             self._manager = None
             connection.terminate()
+
+    async def _unlink_tag(self, job: Job) -> None:
+        """One transaction; a stopping worker lets it come to its end."""
+        args = orjson.loads(job.payload or b"{}")
+        await self._runtime.services.tag_deletion.unlink_batch(UUID(args["tag_id"]))
 
     async def _run_step(self, job: Job) -> None:
         """In a task of its own, so that stopping can cancel the step without cancelling the queue's task."""

@@ -19,6 +19,7 @@ from db.sessions import Sessions
 from services.keys import renditions_prefix
 from services.processing import Processing
 from services.repeated_requests import KEY_RETENTION
+from services.tag_deletion import TagDeletion
 from services.uploads import Uploads
 from storage.objects import ObjectStore
 
@@ -42,12 +43,14 @@ class Housekeeping:
     store: ObjectStore
     uploads: Uploads
     processing: Processing
+    tag_deletion: TagDeletion
 
     async def run(self) -> None:
         """Do every chore until it finds nothing more. An exception ends that chore for this round only."""
         for chore in (
             self.uploads.expire,
             self.processing.requeue_stranded,
+            self.tag_deletion.requeue_stranded,
             self.collect,
             self.prune_events,
             self.prune_job_log,

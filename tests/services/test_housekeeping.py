@@ -28,6 +28,7 @@ from pipeline.limits import ImageLimits
 from pubsub.doorbell import Doorbell
 from services.housekeeping import REMOVAL_LEASE, Housekeeping
 from services.processing import Processing
+from services.tag_deletion import TagDeletion
 from services.uploads import UploadLimits, Uploads
 from storage.disk import DiskStore
 from storage.errors import StorageUnavailableError
@@ -66,7 +67,13 @@ def housekeeping(
     processing = Processing(
         sessions=sessions, store=store, doorbell=doorbell, limits=ImageLimits(), work_dir=tmp_path
     )
-    return Housekeeping(sessions=sessions, store=store, uploads=uploads, processing=processing)
+    return Housekeeping(
+        sessions=sessions,
+        store=store,
+        uploads=uploads,
+        processing=processing,
+        tag_deletion=TagDeletion(sessions=sessions, doorbell=doorbell),
+    )
 
 
 @pytest.fixture
