@@ -1,4 +1,4 @@
-"""What is taken away from workers while they are at it: cancelled, deleted, and killed between two batches."""
+"""What is taken away from workers while they are at it: by cancelling, by deleting, and by killing them."""
 
 import time
 from functools import partial
@@ -51,14 +51,11 @@ async def test_a_cancelled_step_is_ended_and_may_be_done_again(service: Service,
     assert (await change(client, CANCEL, media_id))["media"]["status"] == "FAILED"
     await is_ended(child)
     await until(lambda: service.leftovers() == [])
-    assert len(service.logged("step_overtaken")) == 1
+    await until(lambda: service.logged("step_overtaken"))
     media = await client.media(media_id)
     assert media.failure
-    assert (media.failure.code, media.failure.step, media.failure.retryable) == (
-        "CANCELLED",
-        "renditions",
-        True,
-    )
+    assert (media.failure.code, media.failure.step) == ("CANCELLED", "renditions")
+    assert media.failure.retryable
     assert media.renditions == ()
 
     assert (await change(client, RETRY, media_id))["media"]["status"] == "PROCESSING"
@@ -104,10 +101,9 @@ async def test_steps_are_cancelled_in_whatever_process_they_are(
     media_ids = [await client.upload(SLOW) for _ in range(6)]
     child = await other.stops_while_rendering(seconds=60)
     for media_id in media_ids:
-        if (await client.media(media_id)).status == "PROCESSING":
-            await change(client, CANCEL, media_id)
+        await client.ask(CANCEL, id=media_id)  # refused where it is READY already
     await is_ended(child)
-    assert len(other.logged("step_overtaken")) == 1
+    await until(lambda: other.logged("step_overtaken"))
     await until(lambda: service.leftovers() == [])
     for media_id in media_ids:
         if (await client.media(media_id)).status == "FAILED":
