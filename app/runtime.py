@@ -33,7 +33,9 @@ from services.live import LiveEvents
 from services.lookups import Lookups
 from services.page_cursors import PageCursors
 from services.processing import Processing
+from services.processing_control import ProcessingControl
 from services.publications import Publications
+from services.tag_deletion import TagDeletion
 from services.tags import Tags
 from services.uploads import UploadLimits, Uploads
 from storage.disk import DiskStore
@@ -147,6 +149,7 @@ def _services(
         limits=replace(ImageLimits(), max_pixels=settings.max_pixels),
         work_dir=work_dir,
     )
+    tag_deletion = TagDeletion(sessions=sessions, doorbell=doorbell)
     return Services(
         uploads=uploads,
         library=Library(
@@ -158,16 +161,19 @@ def _services(
             collection_grace=limits.collection_grace,
         ),
         tags=Tags(sessions=sessions, doorbell=doorbell, page_cursors=page_cursors),
+        tag_deletion=tag_deletion,
         lookups=Lookups(sessions=sessions),
         delivery=Delivery(store=store, address_lifetime=READ_ADDRESS_LIFETIME),
         live=LiveEvents(sessions, feed, live_cursors),
         processing=processing,
         publications=publications,
+        processing_control=ProcessingControl(sessions=sessions, doorbell=doorbell),
         housekeeping=Housekeeping(
             sessions=sessions,
             store=store,
             uploads=uploads,
             processing=processing,
             publications=publications,
+            tag_deletion=tag_deletion,
         ),
     )

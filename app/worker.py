@@ -1,4 +1,4 @@
-"""The worker: PgQueuer delivers processing steps and publications, and the chores are done once a minute."""
+"""The worker: PgQueuer delivers jobs, most of them processing steps; the chores are done once a minute."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -19,6 +19,7 @@ from app.embedded_postgres import asyncpg_dsn
 from app.runtime import Runtime
 from services.processing_steps import STEP_ENTRYPOINT
 from services.publications import PUBLICATION_ENTRYPOINT
+from services.tag_deletion import UNLINK_ENTRYPOINT
 from storage.errors import StorageError
 
 log = structlog.get_logger()
@@ -119,6 +120,7 @@ class _Worker:
             manager = self._manager = QueueManager(Queries(AsyncpgDriver(connection)))
             manager.entrypoint(STEP_ENTRYPOINT)(self._run_step)
             manager.entrypoint(PUBLICATION_ENTRYPOINT)(self._settle_publication)
+            manager.entrypoint(UNLINK_ENTRYPOINT)(self._unlink_tag)
             # Else a lost connection is noticed with the next poll only.
             connection.add_termination_listener(lambda _: manager.shutdown.set())
             if self._stopping.is_set():
@@ -133,6 +135,11 @@ class _Worker:
         finally:
             self._manager = None
             connection.terminate()
+
+    async def _unlink_tag(self, job: Job) -> None:
+        """One transaction; a stopping worker lets it come to its end."""
+        args = orjson.loads(job.payload or b"{}")
+        await self._runtime.services.tag_deletion.unlink_batch(UUID(args["tag_id"]))
 
     async def _run_step(self, job: Job) -> None:
         args = orjson.loads(job.payload or b"{}")

@@ -13,6 +13,7 @@ from sqlalchemy import CursorResult, column, delete, table
 from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+_JOBS = table("pgqueuer", column("entrypoint"), column("payload"))
 _LOG = table("pgqueuer_log", column("id"), column("created"))
 
 
@@ -28,6 +29,12 @@ async def enqueue(
         entrypoint, orjson.dumps(args), execute_after=delay
     )
     return int(job_id)
+
+
+async def jobs_of(session: AsyncSession, entrypoint: str) -> list[dict[str, str | int]]:
+    """The arguments of every job of this entrypoint that waits or is being run."""
+    statement = select(_JOBS.c.payload).where(_JOBS.c.entrypoint == entrypoint)
+    return [orjson.loads(payload) for payload in (await session.exec(statement)).all()]
 
 
 async def prune_job_log(session: AsyncSession, *, older_than: datetime, limit: int = 10_000) -> int:

@@ -3,7 +3,9 @@
 Locks are taken in one order everywhere: media by id, then everything else.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -43,28 +45,33 @@ async def change_media(
     session: AsyncSession,
     media: Media,
     type: MediaEventType,
-    *,
-    tags: Sequence[str] | None = None,
-    previous_tags: Sequence[str] | None = None,
     **values: Any,
 ) -> None:
-    """Apply `values` to a row locked by `lock_media`: the next version and its line in the log.
-
-    `tags` and `previous_tags` are slugs, given where the change is one of tags; else they are read.
-    """
-    before = (media.status, media.kind, media.visibility)
-    for name, value in values.items():
-        setattr(media, name, value)
-    media.version += 1
-    media.updated_at = utc_now()
-    after = list(tags) if tags is not None else await slugs_of(session, media.id)
-    line = _line(media, type, tags=after)
-    line.previous_status, line.previous_kind, line.previous_visibility = before
-    line.previous_tags = sorted(previous_tags) if previous_tags is not None else sorted(after)
-    session.add(line)
+    """Apply `values` to a row locked by `lock_media`: the next version and its line in the log."""
+    slugs = set(await slugs_of(session, media.id))
+    _change(session, media, type, values, slugs, slugs)
     await session.flush()
     if not WORDED.isdisjoint(values):
         await save_words(session, media)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagChange:
+    """The slugs that a media carried and carries now."""
+
+    media: Media
+    before: AbstractSet[str]
+    after: AbstractSet[str]
+
+
+async def retag_media(session: AsyncSession, changes: Iterable[TagChange]) -> None:
+    """The next version and line of each of these media, locked by `lock_media`: two statements in all.
+
+    The links are changed by `db.tags`.
+    """
+    for each in changes:
+        _change(session, each.media, MediaEventType.UPDATED, {}, each.before, each.after)
+    await session.flush()
 
 
 async def delete_media(session: AsyncSession, media: Media) -> None:
@@ -79,7 +86,27 @@ async def delete_media(session: AsyncSession, media: Media) -> None:
     await session.flush()
 
 
-def _line(media: Media, type: MediaEventType, *, tags: Sequence[str]) -> MediaEvent:
+def _change(
+    session: AsyncSession,
+    media: Media,
+    type: MediaEventType,
+    values: Mapping[str, Any],
+    before: AbstractSet[str],
+    after: AbstractSet[str],
+) -> None:
+    """Change the row and add its line; both are written by the next flush."""
+    previous = (media.status, media.kind, media.visibility)
+    for name, value in values.items():
+        setattr(media, name, value)
+    media.version += 1
+    media.updated_at = utc_now()
+    line = _line(media, type, tags=after)
+    line.previous_status, line.previous_kind, line.previous_visibility = previous
+    line.previous_tags = sorted(before)
+    session.add(line)
+
+
+def _line(media: Media, type: MediaEventType, *, tags: Iterable[str]) -> MediaEvent:
     return MediaEvent(
         media_id=media.id,
         owner_id=media.owner_id,

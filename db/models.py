@@ -88,8 +88,13 @@ class FailureCode(StrEnum):
 
     @property
     def retryable(self) -> bool:
-        """Whether another attempt on the same bytes may end differently."""
-        return self in {FailureCode.TIMED_OUT, FailureCode.WORKER_LOST, FailureCode.INTERNAL}
+        """Whether another attempt on the same bytes, where they came, may end differently."""
+        return self in {
+            FailureCode.TIMED_OUT,
+            FailureCode.WORKER_LOST,
+            FailureCode.CANCELLED,
+            FailureCode.INTERNAL,
+        }
 
 
 class MediaEventType(StrEnum):
@@ -349,7 +354,8 @@ class ProcessingStep(SQLModel, table=True):
     """One node of a media's processing DAG. `attempt` is the fence: only its holder may finish the step.
 
     `job_id` is the queue's job that runs it: a job delivered again may take the step over, another may not.
-    `handed_back` counts the attempts that a stopping worker gave back; they don't count as failed ones.
+    `uncounted_attempts` are those that a stopping worker gave back and all from before a retry that somebody
+    asked for: they don't count towards the limit.
     """
 
     __tablename__: ClassVar[Any] = "processing_steps"
@@ -369,7 +375,7 @@ class ProcessingStep(SQLModel, table=True):
     depends_on: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
     status: StepStatus = Field(sa_type=_text_enum(StepStatus))
     attempt: int = 0
-    handed_back: int = 0
+    uncounted_attempts: int = 0
     job_id: int | None = Field(default=None, sa_type=BigInteger)
     failure_code: FailureCode | None = Field(default=None, sa_type=_text_enum(FailureCode))
     failure_message: str | None = Field(default=None, sa_type=Text)

@@ -61,6 +61,16 @@ async def lock_held_step(session: AsyncSession, step_id: UUID, *, attempt: int) 
     return (await session.exec(statement)).one_or_none()
 
 
+async def holds_step(session: AsyncSession, step_id: UUID, *, attempt: int) -> bool:
+    """Whether `attempt` still holds the step: nobody cancelled it, deleted its media or took it over."""
+    statement = select(ProcessingStep.id).where(
+        col(ProcessingStep.id) == step_id,
+        col(ProcessingStep.status) == StepStatus.RUNNING,
+        col(ProcessingStep.attempt) == attempt,
+    )
+    return (await session.exec(statement)).first() is not None
+
+
 async def touch_step(session: AsyncSession, step_id: UUID, *, attempt: int) -> None:
     """Tell that the step is being worked on, to whoever looks for stranded ones."""
     await session.exec(
@@ -76,6 +86,18 @@ async def touch_step(session: AsyncSession, step_id: UUID, *, attempt: int) -> N
 
 async def steps_of(session: AsyncSession, media_id: UUID) -> Sequence[ProcessingStep]:
     statement = select(ProcessingStep).where(col(ProcessingStep.media_id) == media_id)
+    return (await session.exec(statement)).all()
+
+
+async def lock_steps(session: AsyncSession, media_id: UUID) -> Sequence[ProcessingStep]:
+    """All steps of a locked media, locked: none is claimed meanwhile. Each comes after those it waits for."""
+    statement = (
+        select(ProcessingStep)
+        .where(col(ProcessingStep.media_id) == media_id)
+        .order_by(col(ProcessingStep.id))
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
     return (await session.exec(statement)).all()
 
 

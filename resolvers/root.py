@@ -6,6 +6,7 @@ from strawberry.schema.config import StrawberryConfig
 from resolvers import live as live_resolvers
 from resolvers import media as media_resolvers
 from resolvers import nodes as node_resolvers
+from resolvers import processing as processing_resolvers
 from resolvers import tags as tag_resolvers
 from resolvers import uploads as upload_resolvers
 from resolvers.execution import EXTENSIONS, DarkroomSchema
@@ -55,6 +56,14 @@ class Mutation:
         resolver=upload_resolvers.abort_upload,
         description="Give up an upload: its media fails as CANCELLED and what arrived is removed later.",
     )
+    retry_processing = strawberry.mutation(
+        resolver=processing_resolvers.retry_processing,
+        description="Process a media again that FAILED or was cancelled; one that is PROCESSING goes on.",
+    )
+    cancel_processing = strawberry.mutation(
+        resolver=processing_resolvers.cancel_processing,
+        description="End the processing of a media: it fails as CANCELLED, and can be processed again.",
+    )
     update_media = strawberry.mutation(
         resolver=media_resolvers.update_media, description="Change what the owner says of a media."
     )
@@ -63,6 +72,14 @@ class Mutation:
     )
     create_tag = strawberry.mutation(
         resolver=tag_resolvers.create_tag, description="Create a tag, or find the one that there is already."
+    )
+    rename_tag = strawberry.mutation(
+        resolver=tag_resolvers.rename_tag,
+        description="Give a tag another name and slug; its media do not change, and no event tells of it.",
+    )
+    delete_tag = strawberry.mutation(
+        resolver=tag_resolvers.delete_tag,
+        description="Delete a tag, which is out of sight at once; events tell as it is taken off its media.",
     )
     tag_media = strawberry.mutation(resolver=tag_resolvers.tag_media, description="Put tags on media.")
     untag_media = strawberry.mutation(resolver=tag_resolvers.untag_media, description="Take tags off media.")

@@ -1,4 +1,4 @@
-"""Listing and creating tags, and putting them on media."""
+"""Listing, creating and changing tags, and putting them on media."""
 
 from typing import Annotated
 from uuid import UUID, uuid4
@@ -11,12 +11,14 @@ from resolvers.info import Info
 from resolvers.pages import page_info
 from schema.connections import After, First, TagConnection, TagEdge
 from schema.ids import id_of
-from schema.payloads import MediaPayload, TagPayload
+from schema.payloads import DeletePayload, MediaPayload, TagPayload
 from schema.types import Media, Tag
 from services.errors import Refusal
 from services.pages import page_request
+from services.tags import no_such_tag
 from services.validation import clean_term
 
+TagId = Annotated[strawberry.ID, strawberry.argument(description="The tag's id.")]
 MediaIds = Annotated[list[strawberry.ID], strawberry.argument(description="The media, 100 at most.")]
 
 
@@ -59,6 +61,28 @@ async def create_tag(
     return TagPayload(tag=Tag.of(row))
 
 
+async def rename_tag(
+    info: Info,
+    id: TagId,
+    name: Annotated[
+        str, strawberry.argument(description="The new name: 1 to 64 characters with a letter or a digit.")
+    ],
+) -> TagPayload:
+    try:
+        row = await info.context.services.tags.rename(info.context.viewer, _tag_id(id), name)
+    except Refusal as refusal:
+        return TagPayload(user_errors=user_errors(refusal))
+    return TagPayload(tag=Tag.of(row))
+
+
+async def delete_tag(info: Info, id: TagId) -> DeletePayload:
+    try:
+        await info.context.services.tag_deletion.delete(info.context.viewer, _tag_id(id))
+    except Refusal as refusal:
+        return DeletePayload(user_errors=user_errors(refusal))
+    return DeletePayload(deleted_id=id)
+
+
 async def tag_media(
     info: Info,
     media_ids: MediaIds,
@@ -81,6 +105,13 @@ async def untag_media(
     except Refusal as refusal:
         raise bad_user_input(refusal.message) from refusal
     return [_payload(answer) for answer in answers]
+
+
+def _tag_id(id: strawberry.ID) -> UUID:
+    row_id = id_of(id, "Tag")
+    if row_id is None:
+        raise no_such_tag()
+    return row_id
 
 
 def _row_ids(ids: list[strawberry.ID]) -> list[UUID]:

@@ -133,7 +133,7 @@ _describe(
     UPLOAD_EXPIRED="The bytes did not arrive in time.",
     TIMED_OUT="Processing took too long.",
     WORKER_LOST="The worker was lost each time it tried.",
-    CANCELLED="The upload was given up.",
+    CANCELLED="The upload was given up, or the processing cancelled.",
     INTERNAL="Something went wrong inside the service.",
 )
 _describe(

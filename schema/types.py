@@ -302,5 +302,6 @@ def _failure(row: models.Media) -> ProcessingFailure | None:
         code=row.failure_code,
         message=row.failure_message or "",
         step=row.failure_step,
-        retryable=row.failure_code.retryable,
+        # What came to an end before it was processed has no step, and no bytes to try again on.
+        retryable=row.failure_code.retryable and row.failure_step is not None,
     )

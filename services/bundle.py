@@ -8,7 +8,9 @@ from services.library import Library
 from services.live import LiveEvents
 from services.lookups import Lookups
 from services.processing import Processing
+from services.processing_control import ProcessingControl
 from services.publications import Publications
+from services.tag_deletion import TagDeletion
 from services.tags import Tags
 from services.uploads import Uploads
 
@@ -18,9 +20,11 @@ class Services:
     uploads: Uploads
     library: Library
     tags: Tags
+    tag_deletion: TagDeletion
     lookups: Lookups
     delivery: Delivery
     live: LiveEvents
     processing: Processing
     publications: Publications
+    processing_control: ProcessingControl
     housekeeping: Housekeeping

@@ -5,6 +5,7 @@ Refusal
 ├── NotFound
 ├── Forbidden
 ├── Conflict
+├── Taken
 ├── FileTooLarge
 ├── UnsupportedType
 ├── ObjectMissing
@@ -50,6 +51,12 @@ class Conflict(Refusal):
     def __init__(self, message: str, *path: str, current_version: int) -> None:
         super().__init__(message, *path)
         self.current_version = current_version
+
+
+class Taken(Refusal):
+    """A conflict with something that has no version: a name or a key is another's already."""
+
+    code = "CONFLICT"
 
 
 class FileTooLarge(Refusal):

@@ -20,6 +20,7 @@ from services.keys import renditions_prefix
 from services.processing import Processing
 from services.publications import Publications
 from services.repeated_requests import KEY_RETENTION
+from services.tag_deletion import TagDeletion
 from services.uploads import Uploads
 from storage.objects import ObjectStore
 
@@ -44,6 +45,7 @@ class Housekeeping:
     uploads: Uploads
     processing: Processing
     publications: Publications
+    tag_deletion: TagDeletion
 
     async def run(self) -> None:
         """Do every chore until it finds nothing more. An exception ends that chore for this round only."""
@@ -51,6 +53,7 @@ class Housekeeping:
             self.uploads.expire,
             self.processing.requeue_stranded,
             self.publications.sweep,
+            self.tag_deletion.requeue_stranded,
             self.collect,
             self.prune_events,
             self.prune_job_log,

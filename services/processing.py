@@ -5,6 +5,7 @@ only the holder of the newest attempt may finish, so a late worker's result is d
 """
 
 import asyncio
+import itertools
 import tempfile
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from db.models import (
     utc_now,
 )
 from db.sessions import Sessions
-from db.steps import claim_step, lock_held_step, stranded_steps, touch_step
+from db.steps import claim_step, holds_step, lock_held_step, stranded_steps, touch_step
 from pipeline.limits import ImageLimits
 from pubsub.doorbell import Doorbell
 from services.image_steps import WORK, StepInput, StepOutcome
@@ -40,7 +41,7 @@ from storage.objects import ObjectStore
 
 log = structlog.get_logger()
 
-#: Attempts whose work failed or whose worker was lost; those handed back by a stopping worker don't count.
+#: Attempts whose work failed or whose worker was lost; `ProcessingStep` says which don't count.
 MAX_ATTEMPTS = 3
 
 #: Before the second and the third attempt.
@@ -49,14 +50,21 @@ RETRY_DELAYS = (timedelta(seconds=1), timedelta(seconds=10))
 #: How long a step may look abandoned before it is queued anew; no enqueue takes that long to commit.
 STRANDED_GRACE = timedelta(seconds=30)
 
-#: How often a step that is worked on says so: its job's row may be gone although it is not abandoned.
-TOUCH_SECONDS = 8.0
+#: How often the worker of a step looks whether it still is: somebody may have cancelled it.
+LOOK_SECONDS = 1.0
+
+#: How many looks later it says that it is: its job's row may be gone although it is not abandoned.
+LOOKS_PER_TOUCH = 8
 
 _LOST = StepFailure(
     code=FailureCode.WORKER_LOST,
     message=f"The file could not be processed in {MAX_ATTEMPTS} attempts; the last time the worker was lost.",
     try_again=False,
 )
+
+
+class _OvertakenError(Exception):
+    """The step that is worked on is no longer this attempt's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +77,7 @@ class _Claim:
 
     @property
     def counted_attempts(self) -> int:
-        return self.step.attempt - self.step.handed_back
+        return self.step.attempt - self.step.uncounted_attempts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +95,7 @@ class Processing:
 
         When cancelled up to the end of its work, the step is handed back for another worker before the
         cancellation goes on. What is being recorded by then is recorded whole: cut off, the step would wait
-        for the reconciler.
+        for the reconciler. Work on a step that is no longer this attempt's is ended within a second or two.
         """
         claiming = asyncio.create_task(self._claim(step_id, expected_attempt, job_id))
         try:
@@ -107,6 +115,8 @@ class Processing:
         except asyncio.CancelledError:
             await _whole(self._hand_back(claim))
             raise
+        except _OvertakenError:
+            log.info("step_overtaken", **_names(claim))
         except Exception as error:
             failure = failure_of(error)
             inside = error if failure.code is FailureCode.INTERNAL else None  # with the child's last words
@@ -133,22 +143,32 @@ class Processing:
             return _Claim(step=step, media=media, blob=await session.get_one(Blob, media.blob_id))
 
     async def _work(self, claim: _Claim) -> StepOutcome:
-        touching = asyncio.create_task(self._touch(claim))
+        """Work until it is done or, _OvertakenError, the step is no longer held; nothing is left running."""
+        working = asyncio.create_task(self._run_work(claim))
+        watching = asyncio.create_task(self._watch(claim))
         try:
-            return await self._run_work(claim)
+            await asyncio.wait([working, watching], return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise _OvertakenError
+            return working.result()
         finally:
-            touching.cancel()
-            await asyncio.wait([touching])
+            working.cancel()
+            watching.cancel()
+            await asyncio.gather(working, watching, return_exceptions=True)
 
-    async def _touch(self, claim: _Claim) -> None:
-        while True:
-            await asyncio.sleep(TOUCH_SECONDS)
+    async def _watch(self, claim: _Claim) -> None:
+        """Return once the claim no longer holds its step."""
+        for look in itertools.count(1):
+            await asyncio.sleep(LOOK_SECONDS)
             try:
                 async with self.sessions.begin() as session:
-                    await touch_step(session, claim.step.id, attempt=claim.step.attempt)
+                    if not await holds_step(session, claim.step.id, attempt=claim.step.attempt):
+                        return
+                    if look % LOOKS_PER_TOUCH == 0:
+                        await touch_step(session, claim.step.id, attempt=claim.step.attempt)
             except Exception as error:
                 # The edge of this task: whatever it was, the next time may do.
-                log.info("step_not_touched", **_names(claim), error=repr(error))
+                log.info("step_not_watched", **_names(claim), error=repr(error))
 
     async def _run_work(self, claim: _Claim) -> StepOutcome:
         with tempfile.TemporaryDirectory(dir=self.work_dir, ignore_cleanup_errors=True) as directory:
@@ -200,7 +220,7 @@ class Processing:
             held = await _lock_held(session, claim)
             if held is not None:
                 _, step = held
-                step.handed_back += 1
+                step.uncounted_attempts += 1
                 await queue_step(session, step)
                 log.info("step_handed_back", **_names(claim))
 

@@ -1,6 +1,6 @@
 """The processing DAG as rows: started with the status change, advanced one finished step at a time."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -16,13 +16,23 @@ RENDITIONS = "renditions"
 #: Each step and what it waits for.
 IMAGE_DAG: dict[str, tuple[str, ...]] = {INSPECT: (), RENDITIONS: (INSPECT,)}
 
+#: What a step may be in that is still to be done: the nearest to its end first.
+UNFINISHED = (StepStatus.RUNNING, StepStatus.QUEUED, StepStatus.PENDING)
+
 #: The queue's entrypoint that runs any step.
 STEP_ENTRYPOINT = "processing_step"
 
 
 async def start_processing(session: AsyncSession, media: Media) -> None:
     """Insert the steps of a media that has just become PROCESSING, and the jobs of the first ones."""
-    steps = [
+    steps = _new_steps(media)
+    session.add_all(steps)
+    await session.flush()
+    await _queue_runnable(session, steps)
+
+
+def _new_steps(media: Media) -> list[ProcessingStep]:
+    return [
         ProcessingStep(
             media_id=media.id,
             recipe=RECIPE,
@@ -32,9 +42,61 @@ async def start_processing(session: AsyncSession, media: Media) -> None:
         )
         for name, dependencies in IMAGE_DAG.items()
     ]
-    session.add_all(steps)
+
+
+async def restart_processing(
+    session: AsyncSession, media: Media, steps: Sequence[ProcessingStep], chosen: Collection[str]
+) -> None:
+    """Let a media that has just become PROCESSING again go on: do anew what did not succeed or is chosen.
+
+    What waits for a step that is done anew is so too, and all steps where an older recipe made one. `steps`
+    are all of the media's, locked. Attempts go on being numbered, and begin to be counted, from here.
+    """
+    if any(step.recipe != RECIPE for step in steps):
+        steps = await _renew_steps(session, media, steps)
+        chosen = {step.name for step in steps}
+    anew = {step.name for step in steps if step.status is not StepStatus.SUCCEEDED} | set(chosen)
+    while waiting := {step.name for step in steps if not anew.isdisjoint(step.depends_on)} - anew:
+        anew |= waiting
+    for step in steps:
+        if step.name in anew:
+            _reset(step)
     await session.flush()
     await _queue_runnable(session, steps)
+
+
+async def _renew_steps(
+    session: AsyncSession, media: Media, steps: Sequence[ProcessingStep]
+) -> list[ProcessingStep]:
+    """The steps of the present recipe in place of an older one's."""
+    rows = {step.name: step for step in steps}
+    for name in rows.keys() - IMAGE_DAG.keys():
+        await session.delete(rows.pop(name))
+    for step in _new_steps(media):
+        if step.name in rows:
+            rows[step.name].recipe, rows[step.name].depends_on = step.recipe, step.depends_on
+        else:
+            rows[step.name] = step
+            session.add(step)
+    return list(rows.values())
+
+
+def _reset(step: ProcessingStep) -> None:
+    step.status = StepStatus.PENDING
+    step.uncounted_attempts = step.attempt
+    step.failure_code = step.failure_message = step.job_id = None
+    step.started_at = step.finished_at = None
+    step.updated_at = utc_now()
+
+
+def cancel_steps(steps: Iterable[ProcessingStep]) -> str:
+    """End the locked steps that are not done; the name of the one that ran, or would have run next."""
+    unfinished = [step for step in steps if step.status in UNFINISHED]
+    unfinished.sort(key=lambda step: UNFINISHED.index(step.status))
+    for step in unfinished:
+        step.status = StepStatus.CANCELLED
+        step.finished_at = step.updated_at = utc_now()
+    return unfinished[0].name
 
 
 async def succeed_step(session: AsyncSession, step: ProcessingStep) -> bool:

@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.idempotency import take_keys
 from db.models import IdempotencyKey, Media, Upload, User, utc_now
-from services.errors import Conflict, NotFound, Refusal, Rejected
+from services.errors import Conflict, NotFound, Refusal, Rejected, Taken
 from services.upload_requests import CleanUploadRequest
 
 #: How long a key is kept.
@@ -39,7 +39,7 @@ async def find_repeated(
             )
     if not wanted:
         return {}
-    taken = await take_keys(session, owner.id, list(wanted.values()), older_than=utc_now() - KEY_RETENTION)
+    taken = await take_keys(session, list(wanted.values()), older_than=utc_now() - KEY_RETENTION)
     return {
         request: taken[request.idempotency_key]
         for request in requests
@@ -68,14 +68,10 @@ def _answer(
     request: CleanUploadRequest, row: IdempotencyKey, made: tuple[Media, Upload] | None
 ) -> RequestedUpload | Rejected:
     if row.digest != request.digest:
-        version = 0 if made is None else made[0].version
-        return _rejected(
-            Conflict(
-                f"{_FIELD} was given to another request within the last 24 hours: give each its own.",
-                _FIELD,
-                current_version=version,
-            )
-        )
+        message = f"{_FIELD} was given to another request within the last 24 hours: give each its own."
+        if made is None:
+            return _rejected(Taken(message, _FIELD))
+        return _rejected(Conflict(message, _FIELD, current_version=made[0].version))
     if made is None:
         return _rejected(NotFound(f"The media that was requested under this {_FIELD} was deleted.", _FIELD))
     media, upload = made

@@ -1,25 +1,30 @@
 """Tags: made, listed, put on media and taken off again; a change of a media's tags is one of the media."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from uuid import UUID
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.media import change_media, lock_media
-from db.models import Media, MediaEventType, Tag, User
+from db.media import TagChange, lock_media, retag_media
+from db.models import Media, Tag, User
 from db.sessions import Sessions
 from db.tags import (
     count_tags,
     ensure_tags,
+    hold_tags,
     link_tags,
     page_tags,
+    rename_tag,
+    reserve_tags,
     slugs_by_media,
+    tag_by_id,
     tags_by_slug,
     unlink_tags,
 )
 from pubsub.doorbell import Doorbell
-from services.errors import InvalidInput, Refusal
+from services.errors import InvalidInput, NotFound, Refusal, Taken
 from services.library import no_such_media
 from services.page_cursors import PageCursors
 from services.pages import PageRequest
@@ -47,7 +52,23 @@ class Tags:
         """The owner's tag of that name, made where there is none of its slug. Raises InvalidInput."""
         [(slug, clean)] = clean_tags([name], "name").items()
         async with self.sessions.begin() as session:
+            await hold_tags(session, owner.id)
             return (await ensure_tags(session, owner.id, {slug: clean}))[slug]
+
+    async def rename(self, owner: User, tag_id: UUID, name: str) -> Tag:
+        """Give the tag another name, and the slug of it. No media changes by that, so no stream tells of it.
+
+        Raises InvalidInput, NotFound, and Taken where another of the owner's tags has that slug.
+        """
+        [(slug, clean)] = clean_tags([name], "name").items()
+        async with self.sessions.begin() as session:
+            await reserve_tags(session, owner.id)
+            tag = await tag_by_id(session, owner.id, tag_id)
+            if tag is None:
+                raise no_such_tag()
+            if not await rename_tag(session, tag, name=clean, slug=slug):
+                raise Taken(f"You have another tag with the slug {slug} already.", "name")
+        return tag
 
     async def page(self, owner: User, *, search: str | None, request: PageRequest) -> TagPage:
         """By slug; `search` keeps the tags whose slug starts with it."""
@@ -98,14 +119,15 @@ class Tags:
         answers: dict[UUID, Media | Refusal] = {}
         async with self.sessions.begin() as session:
             locked = await lock_media(session, owner.id, media_ids)
+            await hold_tags(session, owner.id)
             slugs = await slugs_by_media(session, locked)
-            changes: list[_Change] = []
+            changes: list[TagChange] = []
             for media in locked.values():
                 before = slugs.get(media.id, set())
                 after = before | wanted.keys() if create else before - wanted.keys()
                 answers[media.id] = (_too_many(after) if create else None) or media
                 if answers[media.id] is media and after != before:
-                    changes.append(_Change(media=media, before=before, after=after))
+                    changes.append(TagChange(media=media, before=before, after=after))
             # Only now: tags that no media gets are not created.
             if create and changes:
                 tags = await ensure_tags(session, owner.id, wanted)
@@ -116,22 +138,17 @@ class Tags:
         return [answers.get(media_id) or no_such_media("mediaIds") for media_id in media_ids]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Change:
-    """The slugs that a media carries and is to carry."""
-
-    media: Media
-    before: set[str]
-    after: set[str]
+def no_such_tag() -> NotFound:
+    return NotFound("There is no such tag.", "id")
 
 
-def _too_many(slugs: set[str]) -> Refusal | None:
+def _too_many(slugs: AbstractSet[str]) -> Refusal | None:
     if len(slugs) <= MAX_TAGS:
         return None
     return InvalidInput(f"A media carries at most {MAX_TAGS} tags; this one would have {len(slugs)}.", "tags")
 
 
-async def _apply(session: AsyncSession, changes: Sequence[_Change], tags: Mapping[str, Tag]) -> None:
+async def _apply(session: AsyncSession, changes: Sequence[TagChange], tags: Mapping[str, Tag]) -> None:
     """All changes put tags on, or all take them off."""
     await link_tags(
         session, [(each.media.id, tags[slug].id) for each in changes for slug in each.after - each.before]
@@ -139,14 +156,7 @@ async def _apply(session: AsyncSession, changes: Sequence[_Change], tags: Mappin
     await unlink_tags(
         session, [(each.media.id, tags[slug].id) for each in changes for slug in each.before - each.after]
     )
-    for each in changes:
-        await change_media(
-            session,
-            each.media,
-            MediaEventType.UPDATED,
-            tags=sorted(each.after),
-            previous_tags=sorted(each.before),
-        )
+    await retag_media(session, changes)
 
 
 def _checked(media_ids: Sequence[UUID], names: Sequence[str]) -> dict[str, str]:

@@ -28,7 +28,7 @@ from db.models import (
     utc_now,
 )
 from db.sessions import Sessions
-from db.tags import ensure_tags, link_tags
+from db.tags import ensure_tags, hold_tags, link_tags
 from pubsub.doorbell import Doorbell
 from services import keys
 from services.errors import (
@@ -103,6 +103,8 @@ class Uploads:
     ) -> dict[CleanUploadRequest, RequestedUpload]:
         # All tags first and in one order: two calls at once can't wait for each other.
         names = {slug: name for request in requests for slug, name in request.tags.items()}
+        if names:
+            await hold_tags(session, owner.id)
         tags = await ensure_tags(session, owner.id, names)
         created = {request: await self._create(session, owner, request) for request in requests}
         await link_tags(

@@ -18,6 +18,11 @@ FINALIZE = "mutation ($id: ID!) { finalizeUpload(uploadId: $id) { media { id } u
 ABORT = "mutation ($id: ID!) { abortUpload(uploadId: $id) { upload { id } userErrors { code path } } }"
 TAG = """mutation ($id: ID!) { tagMedia(mediaIds: [$id], tags: ["mine"]) {
     media { id } userErrors { code path } } }"""
+RETRY = "mutation ($id: ID!) { retryProcessing(mediaId: $id) { media { id } userErrors { code path } } }"
+CANCEL = "mutation ($id: ID!) { cancelProcessing(mediaId: $id) { media { id } userErrors { code path } } }"
+RENAME_TAG = """mutation ($id: ID!) { renameTag(id: $id, name: "mine") {
+    tag { id } userErrors { code path } } }"""
+DELETE_TAG = "mutation ($id: ID!) { deleteTag(id: $id) { deletedId userErrors { code path } } }"
 UNTAG = TAG.replace("tagMedia", "untagMedia").replace("mine", "theirs")
 
 
@@ -90,8 +95,23 @@ async def test_lists_show_the_viewers_own_alone(client: Client, theirs: Things) 
         (ABORT, "upload"),
         (TAG, "media"),
         (UNTAG, "media"),
+        (RETRY, "media"),
+        (CANCEL, "media"),
+        (RENAME_TAG, "tag"),
+        (DELETE_TAG, "tag"),
     ],
-    ids=["updateMedia", "deleteMedia", "finalizeUpload", "abortUpload", "tagMedia", "untagMedia"],
+    ids=[
+        "updateMedia",
+        "deleteMedia",
+        "finalizeUpload",
+        "abortUpload",
+        "tagMedia",
+        "untagMedia",
+        "retryProcessing",
+        "cancelProcessing",
+        "renameTag",
+        "deleteTag",
+    ],
 )
 async def test_no_mutation_reaches_what_is_not_ones_own(
     client: Client, stranger: Client, theirs: Things, text: str, kind: str

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import update
 
 from db.events import prune_events
-from db.media import change_media, create_media, delete_media, lock_media
+from db.media import TagChange, change_media, create_media, delete_media, lock_media, retag_media
 from db.media_lists import MediaCriteria
 from db.models import EventLog, MediaEventType, MediaKind, MediaStatus, User, new_id, utc_now
 from db.sessions import Sessions
@@ -57,7 +57,7 @@ class Owner:
     async def retag(self, media_id: UUID, before: Sequence[str], after: Sequence[str]) -> None:
         async with self.sessions() as session, session.begin():
             media = (await lock_media(session, self.id, [media_id]))[media_id]
-            await change_media(session, media, MediaEventType.UPDATED, tags=after, previous_tags=before)
+            await retag_media(session, [TagChange(media=media, before=set(before), after=set(after))])
         await self.doorbell.ring()
 
     async def delete(self, media_id: UUID) -> None:

@@ -69,8 +69,8 @@ class Story:
 
     @property
     def attempts(self) -> dict[str, tuple[int, int]]:
-        """Of each step: begun, and of these handed back."""
-        return {step["name"]: (step["attempt"], step["handed_back"]) for step in self.facts["steps"]}
+        """Of each step: begun, and of these not counted."""
+        return {step["name"]: (step["attempt"], step["uncounted_attempts"]) for step in self.facts["steps"]}
 
     @property
     def told(self) -> list[tuple[int, str]]:

@@ -30,6 +30,7 @@ from services.cdn import NoCdn
 from services.housekeeping import REMOVAL_LEASE, Housekeeping
 from services.processing import Processing
 from services.publications import Publications
+from services.tag_deletion import TagDeletion
 from services.uploads import UploadLimits, Uploads
 from storage.disk import DiskStore
 from storage.errors import StorageUnavailableError
@@ -74,6 +75,7 @@ def housekeeping(
         uploads=uploads,
         processing=processing,
         publications=Publications(sessions=sessions, store=store, cdn=NoCdn()),
+        tag_deletion=TagDeletion(sessions=sessions, doorbell=doorbell),
     )
 
 

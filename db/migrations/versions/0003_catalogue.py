@@ -40,6 +40,7 @@ def upgrade() -> None:
     _index_media()
     _make_search()
     _count_tags()
+    op.alter_column("processing_steps", "handed_back", new_column_name="uncounted_attempts")
     op.create_table(
         "idempotency_keys",
         sa.Column("owner_id", sa.Uuid(), nullable=False),
