@@ -8,15 +8,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column
 from rich.text import Text
 
-from app.client.api import Status
+from app.client.media import Status
+from app.client.printer import STATUS_STYLES
 from app.client.text import decimal_bytes
-
-_STYLES = {
-    Status.UPLOADING: "cyan",
-    Status.PROCESSING: "yellow",
-    Status.READY: "green",
-    Status.FAILED: "red",
-}
 
 
 @contextmanager
@@ -84,4 +78,4 @@ class Bars:
 
 
 def _styled(status: Status) -> str:
-    return f"[{_STYLES[status]}]{status}[/]"
+    return f"[{STATUS_STYLES[status]}]{status}[/]"

@@ -12,8 +12,10 @@ from gql.client import AsyncClientSession
 from gql.transport.aiohttp_websockets import AIOHTTPWebsocketsTransport
 from gql.transport.exceptions import TransportError, TransportQueryError
 
-from app.client.api import Api, Status, query_problem
+from app.client.endpoint import query_problem
 from app.client.errors import ServiceError, UnreachableError
+from app.client.media import Status
+from app.client.upload_api import UploadApi
 
 _MEDIA_STATUS = """
   subscription MediaStatus($id: ID!, $after: String) {
@@ -55,7 +57,7 @@ class _Line:
 
 
 @asynccontextmanager
-async def open_watcher(api: Api) -> AsyncIterator["Watcher"]:
+async def open_watcher(api: UploadApi) -> AsyncIterator["Watcher"]:
     async with aiohttp.ClientSession() as session:
         yield Watcher(api, session)
 
@@ -63,7 +65,7 @@ async def open_watcher(api: Api) -> AsyncIterator["Watcher"]:
 class Watcher:
     """One connection for each media: they break and come back independently."""
 
-    def __init__(self, api: Api, session: aiohttp.ClientSession) -> None:
+    def __init__(self, api: UploadApi, session: aiohttp.ClientSession) -> None:
         self._api = api
         self._session = session
 

@@ -1,0 +1,174 @@
+"""The commands that speak to a running service over the network."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli.configuration import read_settings
+from app.client.media import Kind, Status
+
+if TYPE_CHECKING:
+    from app.client.selection import Selection
+
+commands = typer.Typer()
+
+Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of media, as `ls` shows them.")]
+Statuses = Annotated[
+    list[Status] | None,
+    typer.Option("--status", case_sensitive=False, help="Only in this state; may be given again."),
+]
+Kinds = Annotated[
+    list[Kind] | None,
+    typer.Option("--kind", case_sensitive=False, help="Only of this kind; may be given again."),
+]
+Tags = Annotated[
+    list[str] | None, typer.Option("--tag", help="Only with this tag; given again: with all of them.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document for each, a line each.")]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        envvar="DARKROOM_URL", metavar="URL", help="Where Darkroom is. Default: as in its settings."
+    ),
+]
+
+
+@commands.command()
+def upload(
+    photos: Annotated[list[Path], typer.Argument(help="Pictures: JPEG, PNG, WebP or GIF.")],
+    tag: Annotated[list[str] | None, typer.Option(help="Put this tag on each; may be given again.")] = None,
+    title: Annotated[str | None, typer.Option(help="Give each this title.")] = None,
+    watch: Annotated[bool, typer.Option(help="Follow each until it is READY or FAILED.")] = True,
+    json: Json = False,
+    url: Url = None,
+) -> None:
+    """Upload pictures and watch them develop."""
+    with _ending():
+        from app.client.upload import run
+
+        code = run(photos, tags=tag or [], title=title, watch=watch, json=json, origin=_origin(url))
+        raise SystemExit(code)
+
+
+@commands.command()
+def ls(
+    status: Statuses = None,
+    kind: Kinds = None,
+    tag: Tags = None,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show so many at most.")] = 50,
+    all: Annotated[bool, typer.Option("--all", help="Show all, however many.")] = False,
+    json: Json = False,
+    url: Url = None,
+) -> None:
+    """List media, the newest first.
+
+    Not in a terminal: a line for each, with tabs between id, filename, kind, status, bytes, creation, tags.
+    """
+    with _ending():
+        from app.client import running
+        from app.client.listing import Options, list_media
+
+        async def command(origin: str) -> running.ExitCode:
+            selection = _selection(status, kind, tag)
+            return await list_media(
+                Options(selection=selection, limit=None if all else limit, json=json), origin
+            )
+
+        raise SystemExit(running.run(command, _origin(url)))
+
+
+@commands.command()
+def show(ids: Ids, json: Json = False, url: Url = None) -> None:
+    """Show all that is known of media, with addresses that open their files for five minutes."""
+    with _ending():
+        from app.client import running
+        from app.client.showing import show_media
+
+        raise SystemExit(running.run(lambda origin: show_media(ids, json=json, origin=origin), _origin(url)))
+
+
+@commands.command()
+def tag(
+    ids: Ids,
+    add: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Put this tag on each; may be given again.")
+    ] = None,
+    remove: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Take this tag off each; may be given again.")
+    ] = None,
+    json: Json = False,
+    url: Url = None,
+) -> None:
+    """Put tags on media, and take tags off them."""
+    with _ending():
+        from app.client import running
+        from app.client.tagging import retag
+
+        raise SystemExit(
+            running.run(
+                lambda origin: retag(ids, add=add or [], remove=remove or [], json=json, origin=origin),
+                _origin(url),
+            )
+        )
+
+
+@commands.command()
+def tags(
+    search: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Only tags that begin with this.")
+    ] = None,
+    json: Json = False,
+    url: Url = None,
+) -> None:
+    """List the tags with the number of media that carry them.
+
+    Not in a terminal: a line for each, with tabs between id, name, slug and number.
+    """
+    with _ending():
+        from app.client import running
+        from app.client.tagging import list_tags
+
+        raise SystemExit(
+            running.run(lambda origin: list_tags(search=search, json=json, origin=origin), _origin(url))
+        )
+
+
+@commands.command()
+def rm(
+    ids: Ids,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
+    json: Json = False,
+    url: Url = None,
+) -> None:
+    """Delete media for good, with all that was made of them.
+
+    Asks in a terminal; elsewhere only --yes deletes.
+    """
+    with _ending():
+        from app.client.removal import run
+
+        raise SystemExit(run(ids, yes=yes, json=json, origin=_origin(url)))
+
+
+def _selection(status: list[Status] | None, kind: list[Kind] | None, tag: list[str] | None) -> "Selection":
+    from app.client.selection import select
+
+    return select(statuses=status or [], kinds=kind or [], tags=tag or [])
+
+
+def _origin(url: str | None) -> str:
+    return url or read_settings().origin
+
+
+@contextmanager
+def _ending() -> Iterator[None]:
+    """Ctrl-C while the command's own modules are loaded is no accident either."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted.\n")
+        raise SystemExit(130) from None
