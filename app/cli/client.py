@@ -59,7 +59,9 @@ def ls(
     status: Statuses = None,
     kind: Kinds = None,
     tag: Tags = None,
-    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show so many at most.")] = 50,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Show so many at most. Default: 50.")
+    ] = None,
     all: Annotated[bool, typer.Option("--all", help="Show all, however many.")] = False,
     json: Json = False,
     url: Url = None,
@@ -74,9 +76,8 @@ def ls(
 
         async def command(origin: str) -> running.ExitCode:
             selection = _selection(status, kind, tag)
-            return await list_media(
-                Options(selection=selection, limit=None if all else limit, json=json), origin
-            )
+            options = Options(selection=selection, limit=limit, all=all, json=json)
+            return await list_media(options, origin)
 
         raise SystemExit(running.run(command, _origin(url)))
 

@@ -13,14 +13,21 @@ from app.client.running import ExitCode
 from app.client.selection import Selection
 from app.client.streams import complain, put
 
+USUAL_LIMIT = 50
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """`limit` None means all."""
+    """`limit` None means `USUAL_LIMIT`, and that it is said when there is more."""
 
     selection: Selection
     limit: int | None
+    all: bool
     json: bool
+
+    @property
+    def bound(self) -> int | None:
+        return None if self.all else self.limit or USUAL_LIMIT
 
 
 @dataclass(slots=True)
@@ -44,8 +51,8 @@ async def list_media(options: Options, origin: str) -> ExitCode:
             await _print_table(pages)
     if not listed.count:
         complain("No media match." if options.selection.filter() else "The library is empty.")
-    elif listed.more and sys.stdout.isatty():
-        complain("There are more: --all shows them, --limit so many.")
+    elif listed.more and options.limit is None:
+        complain(f"There are more than these {USUAL_LIMIT}: say --all, or --limit N.")
     return ExitCode.SUCCESS
 
 
@@ -55,12 +62,12 @@ async def _pages(
     """As many pages as it takes."""
     after: str | None = None
     while True:
-        left = PAGE_SIZE if options.limit is None else options.limit - listed.count
+        left = PAGE_SIZE if options.bound is None else options.bound - listed.count
         page = await api.page(options.selection, first=min(left, PAGE_SIZE), after=after)
         listed.count += len(page.media)
         listed.more = page.next is not None
         yield page.media
-        if page.next is None or listed.count == options.limit:
+        if page.next is None or listed.count == options.bound:
             return
         after = page.next
 

@@ -20,6 +20,9 @@ from app.client.text import decimal_bytes, printable
 #: Below this the columns that say least are left out.
 _ROOMY_COLUMNS = 72
 
+#: Wider than any table: to measure one that need not give way.
+_UNBOUNDED_COLUMNS = 10_000
+
 
 def separated_line(media: ListedMedia) -> str:
     """id, filename, kind, status, bytes, creation and the tags' slugs, for scripts: this order stays."""
@@ -38,7 +41,8 @@ def separated_line(media: ListedMedia) -> str:
 def table_lines(media: Sequence[ListedMedia], console: Console) -> Iterator[Segments]:
     """The table's lines, each no wider than the console."""
     table = media_table(media, with_ids=True)
-    if Measurement.get(console, console.options, table).maximum <= console.width:
+    unbounded = console.options.update_width(_UNBOUNDED_COLUMNS)
+    if Measurement.get(console, unbounded, table).maximum <= console.width:
         yield from map(_line, console.render_lines(table, pad=False))
         return
     table = media_table(media, with_ids=False, roomy=console.width >= _ROOMY_COLUMNS)

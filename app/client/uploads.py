@@ -9,10 +9,10 @@ from pathlib import Path
 from app.client.errors import ClientError
 from app.client.files import LocalFile, inspect
 from app.client.media import Media, Status, UserError
+from app.client.media_watch import Watcher, open_watcher
 from app.client.progress import Progress
 from app.client.transfer import Transfers, open_transfers
 from app.client.upload_api import MAX_REQUESTS, AnnouncedUpload, UploadApi, Wishes
-from app.client.watch import Watcher, open_watcher
 
 _READ_AT_ONCE = 4
 _SENT_AT_ONCE = 4
