@@ -83,6 +83,24 @@ def ls(
 
 
 @commands.command()
+def watch(
+    status: Statuses = None, kind: Kinds = None, tag: Tags = None, json: Json = False, url: Url = None
+) -> None:
+    """Follow everything live, until Ctrl-C.
+
+    In a terminal a table, what changed last on top. Elsewhere, or with --json, a line for each new event.
+    """
+    with _ending():
+        from app.client import running
+        from app.client.watch import watch as follow
+
+        async def command(origin: str) -> running.ExitCode:
+            return await follow(_selection(status, kind, tag), json=json, origin=origin)
+
+        raise SystemExit(running.run(command, _origin(url), interrupted=""))
+
+
+@commands.command()
 def show(ids: Ids, json: Json = False, url: Url = None) -> None:
     """Show all that is known of media, with addresses that open their files for five minutes."""
     with _ending():

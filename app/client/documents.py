@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from app.client.library_watch import LibraryEvent
 from app.client.media import ListedMedia, Tag
 
 
@@ -31,6 +32,21 @@ def listed(media: ListedMedia) -> dict[str, Any]:
         "tags": tag_names(media.tags),
         "createdAt": media.created_at,
         "updatedAt": media.updated_at,
+    }
+
+
+def event(event: LibraryEvent) -> dict[str, Any]:
+    """`media` is as it is now, so perhaps later than `version`; null once it is deleted."""
+    return {
+        "cursor": event.cursor,
+        "type": event.type,
+        "mediaId": event.media_id,
+        "version": event.version,
+        "status": event.status,
+        "previousStatus": event.previous_status,
+        "matches": event.matches,
+        "occurredAt": event.occurred_at,
+        "media": listed(event.media) if event.media else None,
     }
 
 

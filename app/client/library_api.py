@@ -31,7 +31,13 @@ _PAGE = f"""
       nodes {{ {LISTED} }} pageInfo {{ hasNextPage endCursor }} liveCursor
     }}
   }}"""
-_COUNT = "query Count($filter: MediaFilter) { mediaItems(filter: $filter, first: 1) { totalCount } }"
+_COUNTS = """
+  query Counts($uploading: MediaFilter, $processing: MediaFilter, $ready: MediaFilter, $failed: MediaFilter) {
+    uploading: mediaItems(filter: $uploading, first: 1) { totalCount }
+    processing: mediaItems(filter: $processing, first: 1) { totalCount }
+    ready: mediaItems(filter: $ready, first: 1) { totalCount }
+    failed: mediaItems(filter: $failed, first: 1) { totalCount }
+  }"""
 _SHOW = f"query Show($ids: [ID!]!) {{ nodes(ids: $ids) {{ ... on Media {{ {_SHOWN} }} }} }}"
 _NAMES = "query Names($ids: [ID!]!) { nodes(ids: $ids) { ... on Media { id filename } } }"
 _ORIGINAL = """
@@ -110,9 +116,15 @@ class LibraryApi(Endpoint):
             live_cursor=connection["liveCursor"],
         )
 
-    async def count(self, selection: Selection) -> int:
-        answer = await self._repeat(_COUNT, {"filter": selection.filter()})
-        return int(answer["mediaItems"]["totalCount"] or 0)
+    async def counts(self, selection: Selection) -> dict[Status, int]:
+        """How many of the selected media are in each status."""
+        wanted = set(selection.statuses or Status)
+        variables = {
+            status.lower(): {**selection.filter(), "status": [status] if status in wanted else []}
+            for status in Status
+        }
+        answer = await self._repeat(_COUNTS, variables)
+        return {status: int(answer[status.lower()]["totalCount"] or 0) for status in Status}
 
     async def show(self, ids: Sequence[str]) -> list[Mapping[str, Any] | None]:
         """Everything of at most `PAGE_SIZE` media, in the order of `ids`; None where there is none."""

@@ -18,7 +18,7 @@ from app.client.printer import status_text
 from app.client.text import decimal_bytes, printable
 
 #: Below this the columns that say least are left out.
-_ROOMY_COLUMNS = 72
+ROOMY_COLUMNS = 72
 
 #: Wider than any table: to measure one that need not give way.
 _UNBOUNDED_COLUMNS = 10_000
@@ -41,11 +41,10 @@ def separated_line(media: ListedMedia) -> str:
 def table_lines(media: Sequence[ListedMedia], console: Console) -> Iterator[Segments]:
     """The table's lines, each no wider than the console."""
     table = media_table(media, with_ids=True)
-    unbounded = console.options.update_width(_UNBOUNDED_COLUMNS)
-    if Measurement.get(console, unbounded, table).maximum <= console.width:
+    if fits(table, console):
         yield from map(_line, console.render_lines(table, pad=False))
         return
-    table = media_table(media, with_ids=False, roomy=console.width >= _ROOMY_COLUMNS)
+    table = media_table(media, with_ids=False, roomy=console.width >= ROOMY_COLUMNS)
     header, *rows = console.render_lines(table, pad=False)
     yield _line(header)
     for row, each in zip(rows, media, strict=True):
@@ -78,6 +77,12 @@ def media_table(media: Sequence[ListedMedia], *, with_ids: bool, roomy: bool = T
             cells += always
         table.add_row(*cells)
     return table
+
+
+def fits(table: Table, console: Console) -> bool:
+    """Whether nothing in it would have to give way."""
+    unbounded = console.options.update_width(_UNBOUNDED_COLUMNS)
+    return Measurement.get(console, unbounded, table).maximum <= console.width
 
 
 def local_time(moment: str) -> str:

@@ -20,6 +20,7 @@ class ExitCode(IntEnum):
     FAILURE = 1
     USAGE = 2
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 Command = Callable[[str], Coroutine[Any, Any, ExitCode]]
@@ -42,8 +43,11 @@ def run(command: Command, origin: str, *, interrupted: str = "Interrupted.") -> 
     except ReaderGoneError:
         return ExitCode.SUCCESS
     except KeyboardInterrupt:
-        complain(interrupted)
+        if interrupted:
+            complain(interrupted)
         return ExitCode.INTERRUPTED
+    except asyncio.CancelledError:
+        return ExitCode.TERMINATED
 
 
 def prepare_streams() -> None:
