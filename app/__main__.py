@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from app.cli.client import commands as client_commands
+from app.cli.completion import PROGRAM
+from app.cli.completion import commands as completion_commands
 from app.cli.configuration import read_settings
 
 if TYPE_CHECKING:  # every command imports what it needs: the client starts in half the time
     from app.settings import Settings
 
-PROGRAM = "darkroom"
-
 app = typer.Typer(no_args_is_help=True, help="Darkroom, a self-hosted media service.")
 app.add_typer(client_commands)
+app.add_typer(completion_commands)
 
 
 @app.command()

@@ -111,6 +111,45 @@ def show(ids: Ids, json: Json = False, url: Url = None) -> None:
 
 
 @commands.command()
+def download(
+    ids: Ids,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR|FILE",
+            help="Where to save. Default: here, under its own name; -: stdout.",
+        ),
+    ] = None,
+    rendition: Annotated[
+        str | None, typer.Option(metavar="NAME", help="This rendition, as in webp-640, not the original.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there already.")] = False,
+    json: Json = False,
+    url: Url = None,
+) -> None:
+    """Save originals or renditions, and print their paths.
+
+    Size and SHA-256 are checked before a file gets its name. An interrupted one waits in a .part file to go on.
+    """
+    with _ending():
+        from app.client import running
+        from app.client.download import Options
+        from app.client.download import download as save
+
+        options = Options(ids=ids, rendition=rendition, output=output, force=force, json=json)
+        code = running.run(
+            lambda origin: save(options, origin),
+            _origin(url),
+            interrupted="Interrupted."
+            if output == "-"
+            else "Interrupted: what came is kept, and the same command goes on with it.",
+        )
+        raise SystemExit(code)
+
+
+@commands.command()
 def tag(
     ids: Ids,
     add: Annotated[

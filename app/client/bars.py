@@ -16,6 +16,13 @@ from app.client.text import decimal_bytes
 @contextmanager
 def showing_bars(names: Sequence[str], *, visible: int) -> Iterator["Bars"]:
     """With more files than `visible`, one that has ended becomes a line above the bars."""
+    with file_bars() as display:
+        yield Bars(display, names, few=len(names) <= visible)
+
+
+@contextmanager
+def file_bars() -> Iterator[Progress]:
+    """A row for each task: its description, a bar, and its fields `size` and `state` (with markup)."""
     display = Progress(
         TextColumn(
             "{task.description}",
@@ -31,7 +38,7 @@ def showing_bars(names: Sequence[str], *, visible: int) -> Iterator["Bars"]:
         redirect_stderr=False,
     )
     with display:
-        yield Bars(display, names, few=len(names) <= visible)
+        yield display
 
 
 class Bars:

@@ -5,14 +5,14 @@ import re
 import unicodedata
 
 #: Controls (escape sequences!), formats (text that runs backwards), lone surrogates, line and paragraph ends.
-_UNPRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+UNPRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def printable(text: str) -> str:
     """Escape what would move the cursor, colour the terminal or forge a line."""
     return "".join(
         character.encode("unicode_escape").decode("ascii")
-        if unicodedata.category(character) in _UNPRINTABLE
+        if unicodedata.category(character) in UNPRINTABLE
         else character
         for character in text
     )
