@@ -131,7 +131,7 @@ def download(
 ) -> None:
     """Save originals or renditions, and print their paths.
 
-    Size and SHA-256 are checked before a file gets its name. An interrupted one waits in a .part file to go on.
+    A file gets its name once size and SHA-256 are right. An interrupted one goes on from its .part file.
     """
     with _ending():
         from app.client import running

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from typer.completion import get_completion_script
+from typer.completion import get_completion_script  # type: ignore[attr-defined]  # not in its __all__
 
 #: The name that is completed, whatever path leads to it.
 PROGRAM = "darkroom"

@@ -164,8 +164,9 @@ async def _source(api: LibraryApi, media_id: str, rendition: str | None) -> _Sou
         if each.name == name and each.url is not None:
             filename = rendition_name(media.filename, each.name, each.mime_type)
             return _Source(filename=filename, byte_size=each.byte_size, sha256=None, url=each.url)
-    there = ", ".join(each.name for each in media.renditions) or f"none, for it is {media.status}"
-    raise ServiceError(printable(f"There is no rendition {name}; there are: {there}."))
+    there = ", ".join(each.name for each in media.renditions)
+    reason = f"there are {there}" if there else f"there are none, for it is {media.status}"
+    raise ServiceError(printable(f"There is no rendition {name}: {reason}."))
 
 
 async def _original(api: LibraryApi, media_id: str) -> _Source:

@@ -114,7 +114,9 @@ class PartFile:
 
 
 def exists(target: Path) -> FileProblemError:
-    return FileProblemError(f"There is a {target.name} already: --force replaces it, --output names another.")
+    if target.is_dir():
+        return FileProblemError(f"{target.name} is a directory.")
+    return FileProblemError(f"{target.name} is there already: --force replaces it, --output names another.")
 
 
 @contextmanager

@@ -47,5 +47,5 @@ def in_chunks(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 def _slug(name: str) -> str:
     slug = tag_slug(sendable(name))
     if not slug:
-        raise UsageError(f"--tag {printable(name)!r} has no letter and no digit, so no tag has this name.")
+        raise UsageError(f"--tag {printable(name)}: the name of a tag has a letter or a digit.")
     return slug
