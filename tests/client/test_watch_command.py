@@ -91,7 +91,7 @@ def test_a_pipe_gets_a_line_for_each_event(service: Service, photo: Path) -> Non
         assert process.stderr.readline() == "Watching: Ctrl-C ends.\n"
         service.request_uploads("other.png")
         [document] = upload(service.origin, photo, "--tag", "piped", "--json").documents
-        rows = []
+        rows: list[list[str]] = []
         while not rows or rows[-1][3] != "READY":
             rows.append(process.stdout.readline().rstrip("\n").split("\t"))
         process.send_signal(signal.SIGINT)
