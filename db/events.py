@@ -10,14 +10,14 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import CursorResult, Table, column, func, table, update
+from sqlalchemy import ColumnElement, CursorResult, Table, column, func, or_, table, true, update
 from sqlalchemy import cast as sql_cast
 from sqlalchemy import delete as delete_rows
 from sqlalchemy.dialects.postgresql import OID
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.models import EventLog, MediaEvent, MediaEventType, MediaKind, MediaStatus, Visibility
+from db.models import EventLog, MediaEvent, MediaEventType, MediaKind, MediaStatus, Role, User, Visibility
 
 #: Names the advisory lock that lets one process at a time give positions ("dark" in ASCII).
 NUMBERING_LOCK = 0x6461726B
@@ -148,19 +148,25 @@ async def read_events(
     return [LoggedEvent(**row._mapping) for row in await session.exec(statement)]
 
 
-async def last_transition(session: AsyncSession, owner_id: UUID, media_id: UUID) -> MediaEvent | None:
-    """The newest transition of the owner's media that the log still has, numbered or not."""
+async def last_transition(session: AsyncSession, viewer: User, media_id: UUID) -> MediaEvent | None:
+    """The newest transition of a media that the log still has, numbered or not, and the viewer may see."""
     statement = (
         select(MediaEvent)
         .where(
             col(MediaEvent.media_id) == media_id,
-            col(MediaEvent.owner_id) == owner_id,
             col(MediaEvent.type).in_(TRANSITIONS),
+            _in_sight(viewer),
         )
         .order_by(col(MediaEvent.version).desc())
         .limit(1)
     )
     return (await session.exec(statement)).one_or_none()
+
+
+def _in_sight(viewer: User) -> ColumnElement[bool]:
+    if viewer.role is Role.ADMIN:
+        return true()
+    return or_(col(MediaEvent.owner_id) == viewer.id, col(MediaEvent.visibility) == Visibility.PUBLIC)
 
 
 async def log_state(session: AsyncSession) -> LogState:

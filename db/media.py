@@ -4,26 +4,19 @@ Locks are taken in one order everywhere: media by id, then everything else.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, exists, func, tuple_
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.models import (
-    Media,
-    MediaEvent,
-    MediaEventType,
-    MediaKind,
-    MediaStatus,
-    MediaTag,
-    Tag,
-    utc_now,
-)
+from db.media_lists import in_sight
+from db.models import Media, MediaEvent, MediaEventType, User, utc_now
+from db.search import save_words
 from db.tags import slugs_of
+
+#: The columns whose words a media is found by.
+WORDED = frozenset({"filename", "title", "description"})
 
 
 async def lock_media(session: AsyncSession, owner_id: UUID, media_ids: Iterable[UUID]) -> dict[UUID, Media]:
@@ -43,6 +36,7 @@ async def create_media(session: AsyncSession, media: Media, tags: Sequence[str])
     session.add(media)
     session.add(_line(media, MediaEventType.CREATED, tags=tags))
     await session.flush()
+    await save_words(session, media)
 
 
 async def change_media(
@@ -69,6 +63,8 @@ async def change_media(
     line.previous_tags = sorted(previous_tags) if previous_tags is not None else sorted(after)
     session.add(line)
     await session.flush()
+    if not WORDED.isdisjoint(values):
+        await save_words(session, media)
 
 
 async def delete_media(session: AsyncSession, media: Media) -> None:
@@ -97,69 +93,7 @@ def _line(media: Media, type: MediaEventType, *, tags: Sequence[str]) -> MediaEv
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MediaCriteria:
-    """Which media a list shows, or a stream tells of. None asks nothing; in an empty set is nothing.
-
-    Tags are slugs.
-    """
-
-    media_ids: frozenset[UUID] | None = None
-    kinds: frozenset[MediaKind] | None = None
-    statuses: frozenset[MediaStatus] | None = None
-    tags_all: frozenset[str] = field(default_factory=frozenset)
-    tags_any: frozenset[str] | None = None
-    tags_none: frozenset[str] = field(default_factory=frozenset)
-
-
-async def page_media(
-    session: AsyncSession,
-    owner_id: UUID,
-    criteria: MediaCriteria,
-    *,
-    after: tuple[datetime, UUID] | None,
-    limit: int,
-) -> Sequence[Media]:
-    """Newest first, strictly older than `after`: one statement, whatever the page's length."""
-    statement = select(Media).where(*_conditions(owner_id, criteria))
-    if after is not None:
-        statement = statement.where(tuple_(col(Media.created_at), col(Media.id)) < after)
-    statement = statement.order_by(col(Media.created_at).desc(), col(Media.id).desc()).limit(limit)
+async def media_by_ids(session: AsyncSession, viewer: User, media_ids: Iterable[UUID]) -> Sequence[Media]:
+    """Those of them that the viewer may look at."""
+    statement = select(Media).where(col(Media.id).in_(list(media_ids)), in_sight(viewer))
     return (await session.exec(statement)).all()
-
-
-async def count_media(session: AsyncSession, owner_id: UUID, criteria: MediaCriteria) -> int:
-    statement = select(func.count()).select_from(Media).where(*_conditions(owner_id, criteria))
-    return (await session.exec(statement)).one()
-
-
-async def media_by_ids(session: AsyncSession, owner_id: UUID, media_ids: Iterable[UUID]) -> Sequence[Media]:
-    statement = select(Media).where(col(Media.id).in_(list(media_ids)), col(Media.owner_id) == owner_id)
-    return (await session.exec(statement)).all()
-
-
-def _conditions(owner_id: UUID, criteria: MediaCriteria) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = [col(Media.owner_id) == owner_id]
-    if criteria.media_ids is not None:
-        conditions.append(col(Media.id).in_(criteria.media_ids))
-    if criteria.kinds is not None:
-        conditions.append(col(Media.kind).in_(criteria.kinds))
-    if criteria.statuses is not None:
-        conditions.append(col(Media.status).in_(criteria.statuses))
-    conditions += [_tagged(owner_id, {slug}) for slug in sorted(criteria.tags_all)]
-    if criteria.tags_any is not None:
-        conditions.append(_tagged(owner_id, criteria.tags_any))
-    if criteria.tags_none:
-        conditions.append(~_tagged(owner_id, criteria.tags_none))
-    return conditions
-
-
-def _tagged(owner_id: UUID, slugs: Iterable[str]) -> ColumnElement[bool]:
-    return exists().where(
-        and_(
-            col(MediaTag.media_id) == col(Media.id),
-            col(MediaTag.tag_id) == col(Tag.id),
-            col(Tag.owner_id) == owner_id,
-            col(Tag.slug).in_(sorted(slugs)),
-        )
-    )

@@ -10,8 +10,20 @@ from uuid import UUID
 
 import orjson
 import uuid_utils
-from sqlalchemy import ARRAY, BigInteger, Column, DateTime, Enum, ForeignKey, Identity, Index, Text, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Column,
+    DateTime,
+    Enum,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlmodel import Field, SQLModel
 
 
@@ -141,14 +153,45 @@ class Blob(SQLModel, table=True):
     created_at: datetime = Field(default_factory=utc_now, sa_type=_TIMESTAMP)
 
 
+#: Names in the order of their bytes, capital letters of ASCII as small ones: the same in every database.
+FILENAME_ORDER = """lower(filename COLLATE "C")"""
+
+IS_PUBLIC = "visibility = 'PUBLIC'"
+HAS_METADATA = "metadata <> '{}'"
+
+#: Of a tag.
+IS_ALIVE = "deleted_at IS NULL"
+
+
 class Media(SQLModel, table=True):
     """`mime_type`, `size` and, until `sha256_verified`, `sha256` are what the client claimed."""
 
     __tablename__: ClassVar[Any] = "media"
+    # A list of one owner's begins with the owner, one of what is public holds nothing else, and one of
+    # everything is an admin's; each in the five orders of `db.media_lists`.
     __table_args__ = (
         Index("media_owner_created", "owner_id", "created_at", "id"),
+        Index("media_owner_updated", "owner_id", "updated_at", "id"),
+        Index("media_owner_filename", "owner_id", text(FILENAME_ORDER), "id"),
+        Index("media_owner_size", "owner_id", "size", "id"),
         Index("media_owner_status_created", "owner_id", "status", "created_at", "id"),
         Index("media_owner_kind_created", "owner_id", "kind", "created_at", "id"),
+        Index("media_public_created", "created_at", "id", postgresql_where=text(IS_PUBLIC)),
+        Index("media_public_updated", "updated_at", "id", postgresql_where=text(IS_PUBLIC)),
+        Index("media_public_filename", text(FILENAME_ORDER), "id", postgresql_where=text(IS_PUBLIC)),
+        Index("media_public_size", "size", "id", postgresql_where=text(IS_PUBLIC)),
+        Index("media_created", "created_at", "id"),
+        Index("media_updated", "updated_at", "id"),
+        Index("media_filename", text(FILENAME_ORDER), "id"),
+        Index("media_size", "size", "id"),
+        # Most media have no metadata, and every change of a row writes its entries anew.
+        Index(
+            "media_metadata",
+            "metadata",
+            postgresql_using="gin",
+            postgresql_ops={"metadata": "jsonb_path_ops"},
+            postgresql_where=text(HAS_METADATA),
+        ),
     )
 
     id: UUID = Field(default_factory=new_id, primary_key=True)
@@ -201,15 +244,72 @@ class Upload(SQLModel, table=True):
     created_at: datetime = Field(default_factory=utc_now, sa_type=_TIMESTAMP)
 
 
+class MediaSearch(SQLModel, table=True):
+    """The words by which a media is found, but for those of its tags (`db.search` says which words).
+
+    A table of its own: a media's row changes with every step of its processing, these words do not.
+    """
+
+    __tablename__: ClassVar[Any] = "media_search"
+    __table_args__ = (Index("media_search_words", "words", postgresql_using="gin"),)
+
+    media_id: UUID = Field(
+        sa_column=Column(ForeignKey("media.id", ondelete="CASCADE"), primary_key=True, nullable=False)
+    )
+    words: str = Field(sa_column=Column(TSVECTOR, nullable=False))
+
+
+class IdempotencyKey(SQLModel, table=True):
+    """A request for an upload that was answered with `media_id`, by the key that its client gave it.
+
+    No foreign key to the media: the key stays taken when the media is deleted. `digest` is the SHA-256 of
+    the request, to tell another one under the same key.
+    """
+
+    __tablename__: ClassVar[Any] = "idempotency_keys"
+    __table_args__ = (Index("idempotency_keys_created", "created_at"),)
+
+    owner_id: UUID = Field(foreign_key="users.id", primary_key=True)
+    key: str = Field(sa_type=Text, primary_key=True)
+    digest: bytes = Field(sa_type=LargeBinary)
+    media_id: UUID
+    created_at: datetime = Field(default_factory=utc_now, sa_type=_TIMESTAMP)
+
+
+class Publication(SQLModel, table=True):
+    """The copies of a media's renditions below `public/`, the one prefix that is served unsigned.
+
+    The row is there before the first copy and until after the last one is removed, also when its media is
+    not. `published_at` is set once all copies are there.
+    """
+
+    __tablename__: ClassVar[Any] = "publications"
+
+    media_id: UUID = Field(primary_key=True)
+    #: `public/<random>`: nobody finds it without having been given an address.
+    prefix: str = Field(sa_type=Text, unique=True)
+    published_at: datetime | None = Field(default=None, sa_type=_TIMESTAMP)
+    created_at: datetime = Field(default_factory=utc_now, sa_type=_TIMESTAMP)
+
+
 class Tag(SQLModel, table=True):
+    """`media_count` is kept by a trigger on the links. A deleted tag is out of sight at once; its row goes
+    when it is off the last media.
+    """
+
     __tablename__: ClassVar[Any] = "tags"
-    __table_args__ = (Index("tags_owner_slug", "owner_id", "slug", unique=True),)
+    __table_args__ = (
+        Index("tags_owner_slug", "owner_id", "slug", unique=True, postgresql_where=text(IS_ALIVE)),
+        Index("tags_deleted", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
+    )
 
     id: UUID = Field(default_factory=new_id, primary_key=True)
     owner_id: UUID = Field(foreign_key="users.id")
     name: str = Field(sa_type=Text)
     slug: str = Field(sa_type=Text)
+    media_count: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     created_at: datetime = Field(default_factory=utc_now, sa_type=_TIMESTAMP)
+    deleted_at: datetime | None = Field(default=None, sa_type=_TIMESTAMP)
 
 
 class MediaTag(SQLModel, table=True):

@@ -9,10 +9,14 @@ from uuid import UUID
 from strawberry.dataloader import DataLoader
 
 from db import models
+from db.media_lists import MediaCriteria, MediaOrder
+from resolvers.pages import media_connection
+from schema.connections import MediaConnection
 from schema.enums import Disposition
 from schema.scalars import URL
 from schema.types import HttpHeader, SignedUrl, SingleUploadTarget
 from services.bundle import Services
+from services.pages import page_request
 from storage.objects import Disposition as StoreDisposition
 from storage.objects import SignedGet
 
@@ -53,13 +57,12 @@ class RequestContext:
 
         return self._optional(load)
 
-    @cached_property
-    def media_count_of_tag(self) -> DataLoader[UUID, int]:
-        async def load(ids: list[UUID]) -> list[int]:
-            found = await self.services.lookups.media_counts(ids)
-            return [found.get(id, 0) for id in ids]
-
-        return DataLoader(load, cache=False)
+    async def media_of_tag(self, tag: models.Tag, first: int | None, after: str | None) -> MediaConnection:
+        criteria = MediaCriteria(tags_all=frozenset({tag.slug}))
+        request = page_request(first=first, after=after)
+        return await media_connection(
+            self.services.library, self.viewer, criteria, MediaOrder.CREATED_AT_DESC, request
+        )
 
     def upload_target(self, media: models.Media, upload: models.Upload) -> SingleUploadTarget | None:
         signed = self.services.uploads.target(media, upload)

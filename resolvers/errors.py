@@ -10,7 +10,7 @@ from strawberry.extensions import MaskErrors
 
 from schema.enums import ErrorCode
 from schema.errors import ConflictError, GenericError, InvalidInputError, NotFoundError, UserError
-from services.errors import Conflict, InvalidInput, NotFound, Refusal, Rejected
+from services.errors import Conflict, Forbidden, InvalidInput, NotFound, Refusal, Rejected
 
 log = structlog.get_logger()
 
@@ -72,6 +72,7 @@ def _published(error: GraphQLError, trace_id: str) -> GraphQLError:
     message, code = error.message, "BAD_USER_INPUT"
     if isinstance(original, Refusal | Rejected):
         message = str(original)
+        code = "FORBIDDEN" if isinstance(original, Forbidden) else code
     elif original is not None and not isinstance(original, GraphQLError):
         log.error("request_failed", path=_path(error.path), exc_info=original)
         message, code = "Something went wrong inside the service.", "INTERNAL"

@@ -1,30 +1,45 @@
 """From the filters of the contract to the criteria of the services."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
-from db.media import MediaCriteria
+from db.media_lists import MediaCriteria, MediaScope
 from schema.ids import id_of
 from schema.inputs import MediaEventFilter, MediaFilter, TagFilter
 from services.errors import InvalidInput
-from services.validation import clean_term
+from services.validation import clean_metadata, clean_search, clean_term
 
 #: Of ids, or of slugs in each list of a TagFilter.
 MAX_TERMS = 100
 
 
 def criteria(filter: MediaFilter | MediaEventFilter | None) -> MediaCriteria:
-    """Raises InvalidInput for a list of more than 100 terms, or one that is no word."""
+    """Raises InvalidInput for a list of more than 100 terms, or one that is no word, and unfit searches."""
     if filter is None:
         return MediaCriteria()
     tags = filter.tags or TagFilter()
-    return MediaCriteria(
+    shown = MediaCriteria(
+        scope=filter.scope or MediaScope.MINE,
         media_ids=_media_ids(filter.ids),
         kinds=None if filter.kind is None else frozenset(filter.kind),
         statuses=None if filter.status is None else frozenset(filter.status),
         tags_all=_slugs(tags.all, "all") or frozenset(),
         tags_any=_slugs(tags.any, "any"),
         tags_none=_slugs(tags.none, "none") or frozenset(),
+    )
+    return shown if isinstance(filter, MediaEventFilter) else _searched(shown, filter)
+
+
+def _searched(shown: MediaCriteria, filter: MediaFilter) -> MediaCriteria:
+    """What a list can be asked in addition to what a stream can be."""
+    return replace(
+        shown,
+        words=clean_search(filter.search, "filter.search"),
+        visibility=filter.visibility,
+        created_after=filter.created_after,
+        created_before=filter.created_before,
+        metadata=None if filter.metadata is None else clean_metadata(filter.metadata, "filter.metadata"),
     )
 
 

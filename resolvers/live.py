@@ -15,6 +15,7 @@ from schema.inputs import MediaEventFilter
 from schema.types import Media
 from services.library import no_such_media
 from services.live import LiveUpdate
+from services.media_places import check_scope
 
 Resume = Annotated[
     str | None, strawberry.argument(description="The cursor of the last event received, to go on from there.")
@@ -30,7 +31,7 @@ async def media_status(
     if media_id is None:
         raise no_such_media("id")
     live = info.context.services.live
-    async with aclosing(live.follow_media(info.context.viewer.id, media_id, after)) as updates:
+    async with aclosing(live.follow_media(info.context.viewer, media_id, after)) as updates:
         async for update in updates:
             yield _event(update)
 
@@ -44,7 +45,8 @@ async def media_events(
 ) -> AsyncGenerator[MediaEvent, None]:
     live = info.context.services.live
     chosen = criteria(filter)
-    async with aclosing(live.follow_library(info.context.viewer.id, chosen, after)) as updates:
+    check_scope(info.context.viewer, chosen.scope)
+    async with aclosing(live.follow_library(info.context.viewer, chosen, after)) as updates:
         async for update in updates:
             yield _event(update)
 

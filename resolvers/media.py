@@ -7,14 +7,16 @@ import strawberry
 from resolvers.errors import user_errors
 from resolvers.filters import criteria
 from resolvers.info import Info
-from resolvers.pages import page_info
-from schema.connections import After, First, MediaConnection, MediaEdge
+from resolvers.pages import media_connection
+from schema.connections import After, Before, First, Last, MediaConnection
+from schema.enums import MediaOrder
 from schema.ids import id_of
 from schema.inputs import MediaFilter, UpdateMediaInput
 from schema.payloads import DeletePayload, MediaPayload
 from schema.types import Media
 from services.errors import Refusal, Rejected
 from services.library import UNSET, MediaChanges, no_such_media
+from services.pages import page_request
 
 
 async def media(
@@ -30,19 +32,20 @@ async def media_items(
     filter: Annotated[
         MediaFilter | None, strawberry.argument(description="Which media; all of the viewer's by default.")
     ] = None,
+    order_by: Annotated[
+        MediaOrder | None, strawberry.argument(description="In which order.")
+    ] = MediaOrder.CREATED_AT_DESC,
     first: First = None,
     after: After = None,
+    last: Last = None,
+    before: Before = None,
 ) -> MediaConnection:
-    library = info.context.services.library
-    viewer, chosen = info.context.viewer, criteria(filter)
-    page = await library.page(viewer, chosen, first=first, after=after)
-    nodes = [Media.of(row) for row in page.media]
-    return MediaConnection(
-        count=lambda: library.count(viewer, chosen),
-        edges=[MediaEdge(cursor=cursor, node=node) for cursor, node in zip(page.cursors, nodes, strict=True)],
-        nodes=nodes,
-        page_info=page_info(page),
-        live_cursor=page.live_cursor,
+    return await media_connection(
+        info.context.services.library,
+        info.context.viewer,
+        criteria(filter),
+        order_by or MediaOrder.CREATED_AT_DESC,
+        page_request(first=first, after=after, last=last, before=before),
     )
 
 
@@ -54,6 +57,7 @@ async def update_media(
         title=UNSET if input.title is None else input.title.value,
         description=UNSET if input.description is None else input.description.value,
         metadata=UNSET if input.metadata is None else input.metadata.value,
+        visibility=input.visibility or UNSET,
     )
     try:
         media_id = id_of(input.id, "Media")

@@ -64,7 +64,7 @@ def _finders(info: Info) -> dict[str, Finder]:
         return {id: Upload.of(*rows) for id, rows in (await lookups.uploads(owner, ids)).items()}
 
     async def renditions(ids: Sequence[UUID]) -> Mapping[UUID, Node]:
-        return {id: Rendition.of(row) for id, row in (await lookups.renditions(owner, ids)).items()}
+        return {id: Rendition.of(*rows) for id, rows in (await lookups.renditions(owner, ids)).items()}
 
     async def tags(ids: Sequence[UUID]) -> Mapping[UUID, Node]:
         return {id: Tag.of(row) for id, row in (await lookups.tags(owner, ids)).items()}

@@ -1,8 +1,26 @@
 """From the pages of the services to those of the contract."""
 
-from schema.connections import PageInfo
-from services.library import MediaPage
+from db.media_lists import MediaCriteria, MediaOrder
+from db.models import User
+from schema.connections import MediaConnection, MediaEdge, PageInfo
+from schema.types import Media
+from services.library import Library, MediaPage
+from services.pages import PageRequest
 from services.tags import TagPage
+
+
+async def media_connection(
+    library: Library, viewer: User, criteria: MediaCriteria, order: MediaOrder, request: PageRequest
+) -> MediaConnection:
+    page = await library.page(viewer, criteria, order, request)
+    nodes = [Media.of(row) for row in page.media]
+    return MediaConnection(
+        count=lambda: library.count(viewer, criteria),
+        edges=[MediaEdge(cursor=cursor, node=node) for cursor, node in zip(page.cursors, nodes, strict=True)],
+        nodes=nodes,
+        page_info=page_info(page),
+        live_cursor=page.live_cursor,
+    )
 
 
 def page_info(page: MediaPage | TagPage) -> PageInfo:

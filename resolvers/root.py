@@ -27,7 +27,11 @@ class Query:
         resolver=media_resolvers.media, description="One media; null where it is not there or not yours."
     )
     media_items = strawberry.field(
-        resolver=media_resolvers.media_items, description="The viewer's media, the newest first."
+        resolver=media_resolvers.media_items,
+        description="The viewer's media or those of a wider scope, by default the newest first.",
+    )
+    tag = strawberry.field(
+        resolver=tag_resolvers.tag, description="One of the viewer's tags; null where there is none."
     )
     tags = strawberry.field(resolver=tag_resolvers.tags, description="The viewer's tags, by slug.")
     viewer = strawberry.field(resolver=node_resolvers.viewer, description="Who asks.")
@@ -73,7 +77,7 @@ class Subscription:
     )
     media_events = strawberry.subscription(
         resolver=live_resolvers.media_events,
-        description="Every change of the viewer's media that match the filter; never completes by itself.",
+        description="Every change of the media that match the filter; never completes by itself.",
     )
 
 

@@ -14,6 +14,8 @@ from schema.ids import id_of
 from schema.payloads import MediaPayload, TagPayload
 from schema.types import Media, Tag
 from services.errors import Refusal
+from services.pages import page_request
+from services.validation import clean_term
 
 MediaIds = Annotated[list[strawberry.ID], strawberry.argument(description="The media, 100 at most.")]
 
@@ -27,7 +29,7 @@ async def tags(
     after: After = None,
 ) -> TagConnection:
     service, viewer = info.context.services.tags, info.context.viewer
-    page = await service.page(viewer, search=search, first=first, after=after)
+    page = await service.page(viewer, search=search, request=page_request(first=first, after=after))
     nodes = [Tag.of(row) for row in page.tags]
     return TagConnection(
         count=lambda: service.count(viewer, search=page.search),
@@ -35,6 +37,13 @@ async def tags(
         nodes=nodes,
         page_info=page_info(page),
     )
+
+
+async def tag(
+    info: Info, slug: Annotated[str, strawberry.argument(description="The tag's slug.")]
+) -> Tag | None:
+    row = await info.context.services.tags.find(info.context.viewer, clean_term(slug, "slug"))
+    return None if row is None else Tag.of(row)
 
 
 async def create_tag(

@@ -7,13 +7,14 @@ import strawberry
 
 from resolvers.errors import bad_user_input, user_errors
 from resolvers.info import Info
+from schema.enums import Visibility
 from schema.ids import id_of
 from schema.inputs import RequestUploadInput
 from schema.payloads import MediaPayload, RequestUploadPayload, UploadPayload
 from schema.types import Media, Upload
 from services.errors import NotFound, Refusal, Rejected
+from services.repeated_requests import RequestedUpload
 from services.upload_requests import UploadRequest
-from services.uploads import RequestedUpload
 
 UploadId = Annotated[strawberry.ID, strawberry.argument(description="The upload's id.")]
 
@@ -23,7 +24,7 @@ async def request_upload(
     input: Annotated[RequestUploadInput, strawberry.argument(description="The file.")],
 ) -> RequestUploadPayload:
     [answer] = await info.context.services.uploads.request(info.context.viewer, [_request(input)])
-    return _payload(answer)
+    return _payload(input, answer)
 
 
 async def request_uploads(
@@ -36,7 +37,7 @@ async def request_uploads(
         )
     except Rejected as rejected:
         raise bad_user_input(str(rejected)) from rejected
-    return [_payload(answer) for answer in answers]
+    return [_payload(input, answer) for input, answer in zip(inputs, answers, strict=True)]
 
 
 async def finalize_upload(info: Info, upload_id: UploadId) -> MediaPayload:
@@ -73,10 +74,17 @@ def _request(input: RequestUploadInput) -> UploadRequest:
         description=input.description,
         tags=input.tags or (),
         metadata=input.metadata,
+        visibility=input.visibility or Visibility.PRIVATE,
+        idempotency_key=input.client_mutation_id,
     )
 
 
-def _payload(answer: RequestedUpload | Rejected) -> RequestUploadPayload:
+def _payload(input: RequestUploadInput, answer: RequestedUpload | Rejected) -> RequestUploadPayload:
+    name = input.client_mutation_id
     if isinstance(answer, Rejected):
-        return RequestUploadPayload(user_errors=user_errors(answer))
-    return RequestUploadPayload(media=Media.of(answer.media), upload=Upload.of(answer.upload, answer.media))
+        return RequestUploadPayload(client_mutation_id=name, user_errors=user_errors(answer))
+    return RequestUploadPayload(
+        client_mutation_id=name,
+        media=Media.of(answer.media),
+        upload=Upload.of(answer.upload, answer.media),
+    )

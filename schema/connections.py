@@ -12,15 +12,29 @@ First = Annotated[
 ]
 After = Annotated[
     str | None,
-    strawberry.argument(description="The cursor after which the page begins; the filter must be the same."),
+    strawberry.argument(description="The cursor after which the page begins, of the same filter and order."),
+]
+
+
+Last = Annotated[
+    int | None,
+    strawberry.argument(description="How many at most, from 1 to 100, counted from the end; not with first."),
+]
+Before = Annotated[
+    str | None,
+    strawberry.argument(description="The cursor before which the page ends, of the same filter and order."),
 ]
 
 
 @strawberry.type(description="Where a page stands in its list.")
 class PageInfo:
-    has_next_page: bool = strawberry.field(description="Whether more follows.")
-    has_previous_page: bool = strawberry.field(description="Whether the page began after a cursor.")
-    start_cursor: str | None = strawberry.field(description="The first edge's cursor.")
+    has_next_page: bool = strawberry.field(
+        description="Whether more follows: counted with first; with last, whether a cursor was given."
+    )
+    has_previous_page: bool = strawberry.field(
+        description="Whether more comes before: counted with last; with first, whether a cursor was given."
+    )
+    start_cursor: str | None = strawberry.field(description="The first edge's cursor: pass it as `before`.")
     end_cursor: str | None = strawberry.field(description="The last edge's cursor: pass it as `after`.")
 
 

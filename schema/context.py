@@ -11,6 +11,7 @@ from strawberry.types import Info as StrawberryInfo
 from db import models
 
 if TYPE_CHECKING:
+    from schema.connections import MediaConnection
     from schema.enums import Disposition
     from schema.types import SignedUrl, SingleUploadTarget
 
@@ -41,14 +42,15 @@ class Context(Protocol):
     @property
     def user(self) -> Loader[UUID, models.User | None]: ...
 
-    @property
-    def media_count_of_tag(self) -> Loader[UUID, int]: ...
-
     def upload_target(self, media: models.Media, upload: models.Upload) -> "SingleUploadTarget | None": ...
 
     def original_url(
         self, media: models.Media, blob: models.Blob, disposition: "Disposition"
     ) -> "SignedUrl | None": ...
+
+    async def media_of_tag(
+        self, tag: models.Tag, first: int | None, after: str | None
+    ) -> "MediaConnection": ...
 
     def rendition_url(self, rendition: models.Rendition) -> "SignedUrl": ...
 

@@ -9,7 +9,16 @@ from typing import TypeVar
 import strawberry
 from strawberry.types.enum import StrawberryEnumDefinition
 
-from db.models import FailureCode, MediaKind, MediaStatus, RenditionRole, Role, UploadStatus
+from db.media_lists import MediaOrder, MediaScope
+from db.models import (
+    FailureCode,
+    MediaKind,
+    MediaStatus,
+    RenditionRole,
+    Role,
+    UploadStatus,
+    Visibility,
+)
 
 AnyEnum = TypeVar("AnyEnum", bound=type[Enum])
 
@@ -31,6 +40,7 @@ class Disposition(StrEnum):
 class ErrorCode(StrEnum):
     INVALID_INPUT = "INVALID_INPUT"
     NOT_FOUND = "NOT_FOUND"
+    FORBIDDEN = "FORBIDDEN"
     CONFLICT = "CONFLICT"
     FILE_TOO_LARGE = "FILE_TOO_LARGE"
     UNSUPPORTED_TYPE = "UNSUPPORTED_TYPE"
@@ -77,6 +87,28 @@ _describe(
     OTHER="Anything else.",
 )
 _describe(
+    Visibility,
+    "Who may look at a media.",
+    PRIVATE="Its owner, and admins.",
+    PUBLIC="Everybody.",
+)
+_describe(
+    MediaScope,
+    "Whose media.",
+    MINE="The viewer's own.",
+    PUBLIC="Those that are public, whoever owns them.",
+    ALL="All; for admins only.",
+)
+_describe(
+    MediaOrder,
+    "The order of a list; media that are equal in it follow each other by their ids.",
+    CREATED_AT_DESC="The newest first.",
+    CREATED_AT_ASC="The oldest first.",
+    UPDATED_AT_DESC="The last changed first.",
+    FILENAME_ASC="By filename, in the order of its characters' codes, A to Z as a to z.",
+    SIZE_DESC="The largest first.",
+)
+_describe(
     UploadStatus,
     "Where an upload stands.",
     PENDING="The bytes are awaited.",
@@ -115,6 +147,7 @@ _describe(
     "What kind of mistake a `UserError` speaks of.",
     INVALID_INPUT="A field has a value that it can't have.",
     NOT_FOUND="There is no such thing, or it is not yours.",
+    FORBIDDEN="This is not for you to do.",
     CONFLICT="The thing is in a state that forbids this.",
     FILE_TOO_LARGE="The file is larger than what is accepted.",
     UNSUPPORTED_TYPE="Files of this type are not accepted.",
@@ -141,8 +174,11 @@ __all__ = [
     "FailureCode",
     "MediaEventType",
     "MediaKind",
+    "MediaOrder",
+    "MediaScope",
     "MediaStatus",
     "RenditionRole",
     "Role",
     "UploadStatus",
+    "Visibility",
 ]

@@ -1,14 +1,21 @@
 """What clients send. The limits of each field are in its sentence; `services.validation` holds to them."""
 
+from datetime import datetime
+
 import strawberry
 from strawberry.scalars import JSON
 
-from schema.enums import MediaKind, MediaStatus
+from schema.enums import MediaKind, MediaScope, MediaStatus, Visibility
 from schema.scalars import BigInt
 
 
 @strawberry.input(description="A file that is to be uploaded.")
 class RequestUploadInput:
+    client_mutation_id: str | None = strawberry.field(
+        default=None,
+        description="Your own name for this request, of up to 255 characters: sent again within 24 hours "
+        "with the same input, it gives the same media; with another input it is a CONFLICT.",
+    )
     filename: str = strawberry.field(
         description="Its name: 1 to 255 characters, no path separators or control characters."
     )
@@ -31,6 +38,9 @@ class RequestUploadInput:
     metadata: JSON | None = strawberry.field(
         default=None, description="A free-form JSON object of at most 16 KiB."
     )
+    visibility: Visibility | None = strawberry.field(
+        default=Visibility.PRIVATE, description="Who may look at it."
+    )
 
 
 @strawberry.input(description="What to change of a media: absent stays as it is, null is cleared.")
@@ -48,6 +58,9 @@ class UpdateMediaInput:
     metadata: strawberry.Maybe[JSON | None] = strawberry.field(
         default=None, description="A free-form JSON object of at most 16 KiB."
     )
+    visibility: Visibility | None = strawberry.field(
+        default=None, description="PUBLIC publishes it, PRIVATE takes that back; null changes nothing."
+    )
 
 
 @strawberry.input(description="Which tags, by slug.")
@@ -59,14 +72,34 @@ class TagFilter:
 
 @strawberry.input(description="Which media a list shows; every given field must match.")
 class MediaFilter:
+    scope: MediaScope | None = strawberry.field(default=MediaScope.MINE, description="Whose media.")
     ids: list[strawberry.ID] | None = strawberry.field(default=None, description="Only these.")
     kind: list[MediaKind] | None = strawberry.field(default=None, description="Only of these kinds.")
     status: list[MediaStatus] | None = strawberry.field(default=None, description="Only in these states.")
     tags: TagFilter | None = strawberry.field(default=None, description="Only with these tags.")
+    search: str | None = strawberry.field(
+        default=None,
+        description="Up to 10 words in 200 characters; each must begin a word of the title, the description, "
+        "the filename or a tag. Upper and lower case are the same.",
+    )
+    visibility: Visibility | None = strawberry.field(
+        default=None, description="Only those that these people may look at."
+    )
+    created_after: datetime | None = strawberry.field(
+        default=None, description="Only those created after this moment."
+    )
+    created_before: datetime | None = strawberry.field(
+        default=None, description="Only those created before this moment."
+    )
+    metadata: JSON | None = strawberry.field(
+        default=None,
+        description="Only those whose metadata contain this object (jsonb's @>), of at most 16 KiB.",
+    )
 
 
 @strawberry.input(description="Which media a stream tells of; every given field must match.")
 class MediaEventFilter:
+    scope: MediaScope | None = strawberry.field(default=MediaScope.MINE, description="Whose media.")
     ids: list[strawberry.ID] | None = strawberry.field(default=None, description="Only these.")
     kind: list[MediaKind] | None = strawberry.field(default=None, description="Only of these kinds.")
     status: list[MediaStatus] | None = strawberry.field(default=None, description="Only in these states.")

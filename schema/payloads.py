@@ -10,6 +10,9 @@ _ERRORS = "Why nothing was done; empty when it was."
 
 @strawberry.type(description="The answer to one request for an upload.")
 class RequestUploadPayload:
+    client_mutation_id: str | None = strawberry.field(
+        default=None, description="The name that the client gave this request."
+    )
     media: Media | None = strawberry.field(default=None, description="The new media, UPLOADING.")
     upload: Upload | None = strawberry.field(default=None, description="Where its bytes go.")
     user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)

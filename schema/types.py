@@ -1,16 +1,28 @@
 """The objects of the contract, each built from a table row; what needs more asks the context."""
 
 from datetime import datetime
-from typing import Annotated, Union
+from typing import TYPE_CHECKING, Annotated, Union
 
 import strawberry
 from strawberry.scalars import JSON
 
 from db import models
 from schema.context import Info
-from schema.enums import Disposition, FailureCode, MediaKind, MediaStatus, RenditionRole, Role, UploadStatus
+from schema.enums import (
+    Disposition,
+    FailureCode,
+    MediaKind,
+    MediaStatus,
+    RenditionRole,
+    Role,
+    UploadStatus,
+    Visibility,
+)
 from schema.ids import global_id
 from schema.scalars import URL, BigInt
+
+if TYPE_CHECKING:
+    from schema.connections import MediaConnection
 
 
 @strawberry.interface(description="Anything that has a global id.")
@@ -20,15 +32,18 @@ class Node:
 
 @strawberry.type(description="Somebody who uses this service.")
 class User(Node):
+    row: strawberry.Private[models.User]
     username: str = strawberry.field(description="The name to sign in with.")
-    role: Role | None = strawberry.field(description="What the user may do; null for others to see.")
     created_at: datetime = strawberry.field(description="When the account was made.")
 
     @classmethod
     def of(cls, row: models.User) -> "User":
-        return cls(
-            id=global_id("User", row.id), username=row.username, role=row.role, created_at=row.created_at
-        )
+        return cls(row=row, id=global_id("User", row.id), username=row.username, created_at=row.created_at)
+
+    @strawberry.field(description="What the user may do; only for oneself and admins, else null.")
+    def role(self, info: Info) -> Role | None:
+        viewer = info.context.viewer
+        return self.row.role if self.row.id == viewer.id or viewer.role is Role.ADMIN else None
 
 
 @strawberry.type(description="A word that its owner puts on media to find them again.")
@@ -48,9 +63,22 @@ class Tag(Node):
             created_at=row.created_at,
         )
 
-    @strawberry.field(description="How many media carry it.")
-    async def media_count(self, info: Info) -> int:
-        return await info.context.media_count_of_tag.load(self.row.id)
+    @strawberry.field(description="How many of the viewer's media carry it.")
+    def media_count(self, info: Info) -> int:
+        return self.row.media_count if self.row.owner_id == info.context.viewer.id else 0
+
+    @strawberry.field(description="The viewer's media that carry it, the newest first.")
+    async def media(
+        self,
+        info: Info,
+        first: Annotated[
+            int | None, strawberry.argument(description="How many at most, from 1 to 100.")
+        ] = 20,
+        after: Annotated[
+            str | None, strawberry.argument(description="The cursor after which the page begins.")
+        ] = None,
+    ) -> Annotated["MediaConnection", strawberry.lazy("schema.connections")]:
+        return await info.context.media_of_tag(self.row, first, after)
 
 
 @strawberry.type(description="An address that carries its own permission.")
@@ -62,6 +90,7 @@ class SignedUrl:
 @strawberry.type(description="A file that was made from a media for showing it.")
 class Rendition(Node):
     row: strawberry.Private[models.Rendition]
+    media_row: strawberry.Private[models.Media]
     name: str = strawberry.field(description="Unique within its media, such as webp-640.")
     role: RenditionRole = strawberry.field(description="What it is for.")
     mime_type: str = strawberry.field(description="Its type, such as image/webp.")
@@ -70,9 +99,10 @@ class Rendition(Node):
     size: BigInt = strawberry.field(description="In bytes.")
 
     @classmethod
-    def of(cls, row: models.Rendition) -> "Rendition":
+    def of(cls, row: models.Rendition, media: models.Media) -> "Rendition":
         return cls(
             row=row,
+            media_row=media,
             id=global_id("Rendition", row.id),
             name=row.name,
             role=row.role,
@@ -178,6 +208,7 @@ class Media(Node):
     title: str | None = strawberry.field(description="A title of the owner's choice.")
     description: str | None = strawberry.field(description="A description of the owner's choice.")
     metadata: JSON = strawberry.field(description="A free-form object of the client's, of at most 16 KiB.")
+    visibility: Visibility = strawberry.field(description="Who may look at it.")
     details: MediaDetails | None = strawberry.field(description="What is known of it; null until inspected.")
     created_at: datetime = strawberry.field(description="When the upload was requested.")
     updated_at: datetime = strawberry.field(description="When it last changed.")
@@ -201,6 +232,7 @@ class Media(Node):
             title=row.title,
             description=row.description,
             metadata=JSON(row.client_metadata),
+            visibility=row.visibility,
             details=ImageDetails(**row.details) if row.details is not None else None,
             created_at=row.created_at,
             updated_at=row.updated_at,
@@ -211,8 +243,10 @@ class Media(Node):
     async def tags(self, info: Info) -> list[Tag]:
         return [Tag.of(row) for row in await info.context.tags_of_media.load(self.row.id)]
 
-    @strawberry.field(description="How its bytes came, or are to come.")
+    @strawberry.field(description="How its bytes came, or are to come; for its owner only, else null.")
     async def upload(self, info: Info) -> Upload | None:
+        if self.row.owner_id != info.context.viewer.id:
+            return None
         row = await info.context.upload_of_media.load(self.row.id)
         return None if row is None else Upload.of(row, self.row)
 
@@ -225,10 +259,11 @@ class Media(Node):
         ] = None,
     ) -> list[Rendition]:
         rows = await info.context.renditions_of_blob.load(self.row.blob_id)
-        return [Rendition.of(row) for row in rows if role is None or row.role is role]
+        return [Rendition.of(row, self.row) for row in rows if role is None or row.role is role]
 
     @strawberry.field(
-        description="A short-lived address of the original, as it came; null before it is finalized."
+        description="A short-lived address of the original, as it came; null before it is finalized, and for "
+        "everybody but its owner and admins: it may say where and when it was taken."
     )
     async def download(
         self,
@@ -240,6 +275,9 @@ class Media(Node):
             ),
         ] = Disposition.ATTACHMENT,
     ) -> SignedUrl | None:
+        viewer = info.context.viewer
+        if self.row.owner_id != viewer.id and viewer.role is not Role.ADMIN:
+            return None
         blob = await info.context.blob.load(self.row.blob_id)
         if blob is None:
             return None

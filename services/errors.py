@@ -3,6 +3,7 @@
 Refusal
 ├── InvalidInput
 ├── NotFound
+├── Forbidden
 ├── Conflict
 ├── FileTooLarge
 ├── UnsupportedType
@@ -37,6 +38,10 @@ class InvalidInput(Refusal):
 
 class NotFound(Refusal):
     code = "NOT_FOUND"
+
+
+class Forbidden(Refusal):
+    code = "FORBIDDEN"
 
 
 class Conflict(Refusal):

@@ -12,11 +12,13 @@ import structlog
 
 from db.blobs import forget_unneeded, leave_outbox, lock_due
 from db.events import prune_events
+from db.idempotency import forget_keys
 from db.jobs import prune_job_log
 from db.models import utc_now
 from db.sessions import Sessions
 from services.keys import renditions_prefix
 from services.processing import Processing
+from services.repeated_requests import KEY_RETENTION
 from services.uploads import Uploads
 from storage.objects import ObjectStore
 
@@ -49,6 +51,7 @@ class Housekeeping:
             self.collect,
             self.prune_events,
             self.prune_job_log,
+            self.forget_keys,
         ):
             try:
                 await _repeat(chore)
@@ -92,6 +95,10 @@ class Housekeeping:
     async def prune_job_log(self) -> int:
         async with self.sessions.begin() as session:
             return await prune_job_log(session, older_than=utc_now() - JOB_LOG_RETENTION)
+
+    async def forget_keys(self) -> int:
+        async with self.sessions.begin() as session:
+            return await forget_keys(session, older_than=utc_now() - KEY_RETENTION)
 
 
 async def _repeat(chore: Callable[[], Awaitable[int]]) -> None:

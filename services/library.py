@@ -1,37 +1,25 @@
 """The library: finding media, changing what their owner says of them, deleting them."""
 
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import Enum
 from typing import Any, Final
 from uuid import UUID
 
 from db.blobs import give_to_collector
 from db.events import log_state
-from db.media import (
-    MediaCriteria,
-    change_media,
-    count_media,
-    delete_media,
-    lock_media,
-    page_media,
-)
-from db.models import Media, MediaEventType, User, is_same_json
+from db.media import change_media, delete_media, lock_media
+from db.media_lists import MediaCriteria, MediaOrder, Stretch, count_media, page_media
+from db.models import Media, MediaEventType, User, Visibility, is_same_json
 from db.sessions import Sessions
 from pubsub.doorbell import Doorbell
 from services import validation
 from services.cursors import LiveCursors
-from services.errors import Conflict, InvalidInput, NotFound, Refusal, Rejected, collecting
+from services.errors import Conflict, NotFound, Refusal, Rejected, collecting
+from services.media_places import MediaPlaces, check_scope
 from services.page_cursors import PageCursors
-
-#: Where a page of media ended: microseconds since 1970 and the id.
-_POSITION = struct.Struct(">q16s")
-_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-DEFAULT_PAGE = 20
-MAX_PAGE = 100
+from services.pages import PageRequest
 
 
 class Unset(Enum):
@@ -50,6 +38,7 @@ class MediaChanges:
     title: str | Unset | None = UNSET
     description: str | Unset | None = UNSET
     metadata: object | Unset = UNSET
+    visibility: Visibility | Unset = UNSET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,15 +52,6 @@ class MediaPage:
     live_cursor: str
 
 
-def page_size(first: int | None) -> int:
-    """The length asked for, 20 by default. Raises InvalidInput outside 1 to 100."""
-    if first is None:
-        return DEFAULT_PAGE
-    if not 1 <= first <= MAX_PAGE:
-        raise InvalidInput(f"first must be from 1 to {MAX_PAGE}, not {first:,}.", "first")
-    return first
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Library:
     sessions: Sessions
@@ -81,27 +61,37 @@ class Library:
     collection_grace: timedelta
 
     async def page(
-        self, owner: User, criteria: MediaCriteria, *, first: int | None, after: str | None
+        self, viewer: User, criteria: MediaCriteria, order: MediaOrder, request: PageRequest
     ) -> MediaPage:
-        """Newest first. Raises InvalidInput for a length out of range or a cursor of another list."""
-        size = page_size(first)
-        scope = _scope(owner, criteria)
-        start = None if after is None else _unpack(self.page_cursors.decode(scope, after))
+        """A page of the list in its order, whichever end it was asked from.
+
+        Raises InvalidInput for a length out of range or a cursor of another list, Forbidden for a scope that
+        is not the viewer's.
+        """
+        check_scope(viewer, criteria.scope)
+        places = MediaPlaces(cursors=self.page_cursors, viewer=viewer, criteria=criteria, order=order)
+        stretch = Stretch(
+            limit=request.size + 1,
+            after=None if request.after is None else places.decode(request.after, "after"),
+            before=None if request.before is None else places.decode(request.before, "before"),
+            from_end=request.from_end,
+        )
         async with self.sessions() as session:
             state = await log_state(session)
-            rows = await page_media(session, owner.id, criteria, after=start, limit=size + 1)
-        media = rows[:size]
+            rows = await page_media(session, viewer, criteria, order, stretch)
+        media, has_next, has_previous = request.cut(rows)
         return MediaPage(
             media=media,
-            cursors=[self.page_cursors.encode(scope, _pack(row)) for row in media],
-            has_next=len(rows) > size,
-            has_previous=start is not None,
+            cursors=[places.encode(row) for row in media],
+            has_next=has_next,
+            has_previous=has_previous,
             live_cursor=self.live_cursors.encode(state.end),
         )
 
-    async def count(self, owner: User, criteria: MediaCriteria) -> int:
+    async def count(self, viewer: User, criteria: MediaCriteria) -> int:
+        check_scope(viewer, criteria.scope)
         async with self.sessions() as session:
-            return await count_media(session, owner.id, criteria)
+            return await count_media(session, viewer, criteria)
 
     async def update(
         self, owner: User, media_id: UUID, changes: MediaChanges, *, if_version: int | None
@@ -158,24 +148,8 @@ def _clean_changes(changes: MediaChanges) -> dict[str, Any]:
     if changes.metadata is not UNSET:
         with collecting(refusals):
             values["client_metadata"] = validation.clean_metadata(changes.metadata)
+    if changes.visibility is not UNSET:
+        values["visibility"] = changes.visibility
     if refusals:
         raise Rejected(refusals)
     return values
-
-
-def _pack(media: Media) -> bytes:
-    return _POSITION.pack((media.created_at - _UNIX_EPOCH) // timedelta(microseconds=1), media.id.bytes)
-
-
-def _unpack(position: bytes) -> tuple[datetime, UUID]:
-    microseconds, id = _POSITION.unpack(position)
-    return _UNIX_EPOCH + timedelta(microseconds=microseconds), UUID(bytes=id)
-
-
-def _scope(owner: User, criteria: MediaCriteria) -> str:
-    """What binds a cursor to its list: the owner and the filter, in one form for equal filters."""
-    parts = [
-        f"{name}={sorted(map(str, value)) if isinstance(value, frozenset) else value}"
-        for name, value in ((name, getattr(criteria, name)) for name in MediaCriteria.__dataclass_fields__)
-    ]
-    return f"media of {owner.id} created_at desc " + " ".join(parts)

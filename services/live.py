@@ -14,8 +14,19 @@ from uuid import UUID
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.events import TRANSITIONS, LoggedEvent, LogPosition, LogState, last_transition
-from db.media import MediaCriteria, media_by_ids
-from db.models import Media, MediaEvent, MediaEventType, MediaKind, MediaStatus, utc_now
+from db.media import media_by_ids
+from db.media_lists import MediaCriteria, MediaScope
+from db.models import (
+    Media,
+    MediaEvent,
+    MediaEventType,
+    MediaKind,
+    MediaStatus,
+    Role,
+    User,
+    Visibility,
+    utc_now,
+)
 from db.reads import read_snapshot
 from db.sessions import Sessions
 from services.cursors import LiveCursors
@@ -97,16 +108,18 @@ class LiveEvents:
         return self.cursors.encode(await self.feed.position())
 
     async def follow_media(
-        self, owner_id: UUID, media_id: UUID, after: str | None = None
+        self, viewer: User, media_id: UUID, after: str | None = None
     ) -> AsyncGenerator[LiveUpdate]:
         """The present state, then each transition in order; ends after READY, FAILED or the deletion.
+
+        It also ends, with a last update that doesn't match, once somebody else's media is no longer public.
 
         With `after` the transitions since that cursor come in place of the present state, unless they are
         no longer there: then RESYNC and the present state. A media that ended before the cursor is told
         once as it is. Raises NotFound and InvalidInput before anything is sent.
         """
         end, place = await self._start(after)
-        standing = await self._standing(owner_id, media_id)
+        standing = await self._standing(viewer, media_id)
         if not standing.known or (standing.row is None and after is None):
             raise NotFound("There is no media with this id.", "id")
         if after is not None and place is None:
@@ -120,25 +133,25 @@ class LiveEvents:
                 if standing.ended:
                     return
                 seen = standing.row.version
-            following = self.feed.follow(place or end.end, owner_id=owner_id, media_id=media_id)
             try:
-                async with aclosing(following) as batches:
+                async with aclosing(self.feed.follow(place or end.end, media_id=media_id)) as batches:
                     async for batch in batches:
-                        transitions = [e for e in batch if e.type in TRANSITIONS and e.version > seen]
-                        rows = await self._rows(owner_id, transitions)
-                        for event in transitions:
-                            yield self._update(event, end.epoch, rows, not _is_deletion(event))
-                            if _is_ending(event) and not standing.is_history(event):
+                        news = [event for event in batch if event.version > seen and _is_told(viewer, event)]
+                        rows = await self._rows(viewer, news)
+                        for event in news:
+                            in_sight = _in_sight(viewer, event.owner_id, event.visibility)
+                            yield self._update(event, end.epoch, rows, in_sight and not _is_deletion(event))
+                            if not in_sight or (_is_ending(event) and not standing.is_history(event)):
                                 return
             except LogTruncatedError:
                 end, place = await self.feed.state(), None
-                standing = await self._standing(owner_id, media_id)
+                standing = await self._standing(viewer, media_id)
                 yield self._resync(end)
 
     async def follow_library(
-        self, owner_id: UUID, criteria: MediaCriteria, after: str | None = None
+        self, viewer: User, criteria: MediaCriteria, after: str | None = None
     ) -> AsyncGenerator[LiveUpdate]:
-        """Every change of the owner's media that meet the criteria before or after it; does not end.
+        """Every change of media that meet the criteria before or after it; does not end.
 
         Begins with CURSOR when `after` is absent, and goes on from here with RESYNC whenever what was
         missed is no longer there. Raises InvalidInput before anything is sent.
@@ -148,11 +161,12 @@ class LiveEvents:
             yield self._about_stream(LiveUpdateType.CURSOR, end)
         elif place is None:
             yield self._resync(end)
+        owner_id = viewer.id if criteria.scope is MediaScope.MINE else None
         while True:
             try:
                 async with aclosing(self.feed.follow(place or end.end, owner_id=owner_id)) as batches:
                     async for batch in batches:
-                        for update in await self._matching(owner_id, criteria, batch, end.epoch):
+                        for update in await self._matching(viewer, criteria, batch, end.epoch):
                             yield update
             except LogTruncatedError:
                 end, place = await self.feed.state(), None
@@ -165,27 +179,29 @@ class LiveEvents:
         return state, place if place is not None and state.reaches(place) else None
 
     async def _matching(
-        self, owner_id: UUID, criteria: MediaCriteria, batch: Sequence[LoggedEvent], epoch: UUID
+        self, viewer: User, criteria: MediaCriteria, batch: Sequence[LoggedEvent], epoch: UUID
     ) -> list[LiveUpdate]:
-        news = [e for e in batch if _matches_before(criteria, e) or _matches_after(criteria, e)]
-        rows = await self._rows(owner_id, news)
-        return [self._update(event, epoch, rows, _matches_after(criteria, event)) for event in news]
+        before = {event.position for event in batch if _matches_before(viewer, criteria, event)}
+        after = {event.position for event in batch if _matches_after(viewer, criteria, event)}
+        news = [event for event in batch if event.position in before | after]
+        rows = await self._rows(viewer, news)
+        return [self._update(event, epoch, rows, event.position in after) for event in news]
 
-    async def _rows(self, owner_id: UUID, events: Sequence[LoggedEvent]) -> dict[UUID, Media]:
-        """The media of these events as they are now, in one statement."""
+    async def _rows(self, viewer: User, events: Sequence[LoggedEvent]) -> dict[UUID, Media]:
+        """The media of these events as they are now, in one statement; those in the viewer's sight."""
         if not events:
             return {}
 
         async def read(session: AsyncSession) -> dict[UUID, Media]:
-            rows = await media_by_ids(session, owner_id, {event.media_id for event in events})
+            rows = await media_by_ids(session, viewer, {event.media_id for event in events})
             return {media.id: media for media in rows}
 
         return await read_snapshot(self.sessions, read)
 
-    async def _standing(self, owner_id: UUID, media_id: UUID) -> _Standing:
+    async def _standing(self, viewer: User, media_id: UUID) -> _Standing:
         async def read(session: AsyncSession) -> _Standing:
-            rows = await media_by_ids(session, owner_id, [media_id])
-            last = await last_transition(session, owner_id, media_id)
+            rows = await media_by_ids(session, viewer, [media_id])
+            last = await last_transition(session, viewer, media_id)
             return _Standing(row=next(iter(rows), None), last=last)
 
         return await read_snapshot(self.sessions, read)
@@ -229,14 +245,28 @@ def _is_ending(event: LoggedEvent) -> bool:
     return _is_deletion(event) or event.status in _TERMINAL
 
 
-def _matches_after(criteria: MediaCriteria, event: LoggedEvent) -> bool:
-    if _is_deletion(event):
+def _in_sight(viewer: User, owner_id: UUID, visibility: Visibility) -> bool:
+    return viewer.role is Role.ADMIN or owner_id == viewer.id or visibility is Visibility.PUBLIC
+
+
+def _is_told(viewer: User, event: LoggedEvent) -> bool:
+    """To whoever watches one media: its transitions, and that it has gone out of sight."""
+    if _in_sight(viewer, event.owner_id, event.visibility):
+        return event.type in TRANSITIONS
+    return event.previous_visibility is Visibility.PUBLIC
+
+
+def _matches_after(viewer: User, criteria: MediaCriteria, event: LoggedEvent) -> bool:
+    if _is_deletion(event) or not _in_scope(viewer, criteria.scope, event.owner_id, event.visibility):
         return False
     return _holds(criteria, event.media_id, event.kind, event.status, event.tags)
 
 
-def _matches_before(criteria: MediaCriteria, event: LoggedEvent) -> bool:
-    if event.type is MediaEventType.CREATED:
+def _matches_before(viewer: User, criteria: MediaCriteria, event: LoggedEvent) -> bool:
+    visibility = event.previous_visibility or event.visibility
+    if event.type is MediaEventType.CREATED or not _in_scope(
+        viewer, criteria.scope, event.owner_id, visibility
+    ):
         return False
     return _holds(
         criteria,
@@ -245,6 +275,16 @@ def _matches_before(criteria: MediaCriteria, event: LoggedEvent) -> bool:
         event.previous_status or event.status,
         event.tags if event.previous_tags is None else event.previous_tags,
     )
+
+
+def _in_scope(viewer: User, scope: MediaScope, owner_id: UUID, visibility: Visibility) -> bool:
+    match scope:
+        case MediaScope.MINE:
+            return owner_id == viewer.id
+        case MediaScope.PUBLIC:
+            return visibility is Visibility.PUBLIC
+        case MediaScope.ALL:
+            return viewer.role is Role.ADMIN
 
 
 def _holds(

@@ -7,20 +7,21 @@ from uuid import UUID
 from sqlmodel import col, select
 
 from db.media import media_by_ids
-from db.models import Blob, Media, Rendition, Tag, Upload, User
+from db.media_lists import in_sight
+from db.models import Blob, Media, Publication, Rendition, Tag, Upload, User
 from db.sessions import Sessions
-from db.tags import media_counts, tags_by_media
+from db.tags import tags_by_media
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lookups:
-    """Each call is one statement. What is not there, or not the owner's, is absent from the answer."""
+    """Each call is one statement. What is not there, or not for the viewer, is absent from the answer."""
 
     sessions: Sessions
 
-    async def media(self, owner: User, ids: Sequence[UUID]) -> dict[UUID, Media]:
+    async def media(self, viewer: User, ids: Sequence[UUID]) -> dict[UUID, Media]:
         async with self.sessions() as session:
-            return {media.id: media for media in await media_by_ids(session, owner.id, ids)}
+            return {media.id: media for media in await media_by_ids(session, viewer, ids)}
 
     async def blobs(self, ids: Sequence[UUID]) -> dict[UUID, Blob]:
         async with self.sessions() as session:
@@ -59,25 +60,33 @@ class Lookups:
                 renditions.setdefault(rendition.blob_id, []).append(rendition)
         return renditions
 
-    async def renditions(self, owner: User, ids: Sequence[UUID]) -> dict[UUID, Rendition]:
+    async def renditions(self, viewer: User, ids: Sequence[UUID]) -> dict[UUID, tuple[Rendition, Media]]:
         """Of media that are there: those of a deleted one wait for the collector, out of sight."""
         statement = (
-            select(Rendition)
+            select(Rendition, Media)
             .join(Media, col(Media.blob_id) == col(Rendition.blob_id))
-            .where(col(Rendition.id).in_(ids), col(Media.owner_id) == owner.id)
+            .where(col(Rendition.id).in_(ids), in_sight(viewer))
+            .order_by(col(Media.id).desc())
         )
         async with self.sessions() as session:
-            return {rendition.id: rendition for rendition in (await session.exec(statement)).all()}
+            rows = (await session.exec(statement)).all()
+            return {rendition.id: (rendition, media) for rendition, media in rows}
+
+    async def publications(self, media_ids: Sequence[UUID]) -> dict[UUID, Publication]:
+        """Those whose copies are all there."""
+        statement = select(Publication).where(
+            col(Publication.media_id).in_(media_ids), col(Publication.published_at).is_not(None)
+        )
+        async with self.sessions() as session:
+            return {row.media_id: row for row in (await session.exec(statement)).all()}
 
     async def tags_of_media(self, media_ids: Sequence[UUID]) -> dict[UUID, list[Tag]]:
         async with self.sessions() as session:
             return await tags_by_media(session, media_ids)
 
     async def tags(self, owner: User, ids: Sequence[UUID]) -> dict[UUID, Tag]:
-        statement = select(Tag).where(col(Tag.id).in_(ids), col(Tag.owner_id) == owner.id)
+        statement = select(Tag).where(
+            col(Tag.id).in_(ids), col(Tag.owner_id) == owner.id, col(Tag.deleted_at).is_(None)
+        )
         async with self.sessions() as session:
             return {tag.id: tag for tag in (await session.exec(statement)).all()}
-
-    async def media_counts(self, tag_ids: Sequence[UUID]) -> dict[UUID, int]:
-        async with self.sessions() as session:
-            return await media_counts(session, tag_ids)

@@ -20,8 +20,9 @@ from db.tags import (
 )
 from pubsub.doorbell import Doorbell
 from services.errors import InvalidInput, Refusal
-from services.library import no_such_media, page_size
+from services.library import no_such_media
 from services.page_cursors import PageCursors
+from services.pages import PageRequest
 from services.validation import MAX_TAGS, clean_tags, slugify
 
 MAX_MEDIA = 100
@@ -48,22 +49,27 @@ class Tags:
         async with self.sessions.begin() as session:
             return (await ensure_tags(session, owner.id, {slug: clean}))[slug]
 
-    async def page(self, owner: User, *, search: str | None, first: int | None, after: str | None) -> TagPage:
+    async def page(self, owner: User, *, search: str | None, request: PageRequest) -> TagPage:
         """By slug; `search` keeps the tags whose slug starts with it."""
-        size = page_size(first)
         prefix = slugify(search, "search") if search and search.strip() else None
         scope = f"tags {owner.id} {prefix}"
-        start = None if after is None else self.page_cursors.decode(scope, after).decode()
+        start = None
+        if request.after is not None:
+            start = self.page_cursors.decode(scope, request.after).decode()
         async with self.sessions() as session:
-            rows = await page_tags(session, owner.id, search=prefix, after=start, limit=size + 1)
-        tags = rows[:size]
+            rows = await page_tags(session, owner.id, search=prefix, after=start, limit=request.size + 1)
+        tags, has_next, has_previous = request.cut(rows)
         return TagPage(
             search=prefix,
             tags=tags,
             cursors=[self.page_cursors.encode(scope, tag.slug.encode()) for tag in tags],
-            has_next=len(rows) > size,
-            has_previous=start is not None,
+            has_next=has_next,
+            has_previous=has_previous,
         )
+
+    async def find(self, owner: User, slug: str) -> Tag | None:
+        async with self.sessions() as session:
+            return next(iter(await tags_by_slug(session, owner.id, [slug])), None)
 
     async def count(self, owner: User, *, search: str | None) -> int:
         async with self.sessions() as session:
@@ -105,8 +111,7 @@ class Tags:
                 tags = await ensure_tags(session, owner.id, wanted)
             else:
                 tags = {tag.slug: tag for tag in await tags_by_slug(session, owner.id, wanted)}
-            for change in changes:
-                await _set_tags(session, change, tags)
+            await _apply(session, changes, tags)
         await self.doorbell.ring()
         return [answers.get(media_id) or no_such_media("mediaIds") for media_id in media_ids]
 
@@ -126,13 +131,22 @@ def _too_many(slugs: set[str]) -> Refusal | None:
     return InvalidInput(f"A media carries at most {MAX_TAGS} tags; this one would have {len(slugs)}.", "tags")
 
 
-async def _set_tags(session: AsyncSession, change: _Change, tags: Mapping[str, Tag]) -> None:
-    media, before, after = change.media, change.before, change.after
-    await link_tags(session, media.id, [tags[slug].id for slug in after - before])
-    await unlink_tags(session, media.id, [tags[slug].id for slug in before - after])
-    await change_media(
-        session, media, MediaEventType.UPDATED, tags=sorted(after), previous_tags=sorted(before)
+async def _apply(session: AsyncSession, changes: Sequence[_Change], tags: Mapping[str, Tag]) -> None:
+    """All changes put tags on, or all take them off."""
+    await link_tags(
+        session, [(each.media.id, tags[slug].id) for each in changes for slug in each.after - each.before]
     )
+    await unlink_tags(
+        session, [(each.media.id, tags[slug].id) for each in changes for slug in each.before - each.after]
+    )
+    for each in changes:
+        await change_media(
+            session,
+            each.media,
+            MediaEventType.UPDATED,
+            tags=sorted(each.after),
+            previous_tags=sorted(each.before),
+        )
 
 
 def _checked(media_ids: Sequence[UUID], names: Sequence[str]) -> dict[str, str]:

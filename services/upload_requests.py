@@ -1,9 +1,14 @@
 """What a client claims of a file it wants to send, and the check of every field of it."""
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any
+from uuid import UUID
 
+import orjson
+
+from db.models import Visibility, new_id
 from services import validation
 from services.errors import FileTooLarge, InvalidInput, Refusal, Rejected, UnsupportedType, collecting
 from services.formats import ACCEPTED
@@ -22,11 +27,14 @@ class UploadRequest:
     description: str | None = None
     tags: Sequence[str] = ()
     metadata: object = None
+    visibility: Visibility = Visibility.PRIVATE
+    #: The client's own name for this request, under which it may send it again.
+    idempotency_key: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CleanUploadRequest:
-    """Claims in the form in which they are kept; `tags` are names by slug."""
+    """Claims in the form in which they are kept; `tags` are names by slug. Each is equal to itself only."""
 
     filename: str
     mime_type: str
@@ -37,6 +45,16 @@ class CleanUploadRequest:
     description: str | None
     tags: dict[str, str]
     metadata: dict[str, Any]
+    visibility: Visibility
+    idempotency_key: str | None
+    #: Of the media that this request makes, if it makes one.
+    media_id: UUID = field(default_factory=new_id)
+
+    @property
+    def digest(self) -> bytes:
+        """Of all claims: requests that have the same are the same request."""
+        claims = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "media_id"}
+        return hashlib.sha256(orjson.dumps(claims, option=orjson.OPT_SORT_KEYS)).digest()
 
 
 def clean_request(request: UploadRequest, *, max_bytes: int) -> CleanUploadRequest:
@@ -60,6 +78,8 @@ def clean_request(request: UploadRequest, *, max_bytes: int) -> CleanUploadReque
         tags = validation.clean_tags(request.tags)
     with collecting(refusals):
         metadata = validation.clean_metadata(request.metadata)
+    with collecting(refusals):
+        idempotency_key = validation.clean_idempotency_key(request.idempotency_key)
     if refusals:
         raise Rejected(refusals)
     return CleanUploadRequest(
@@ -72,6 +92,8 @@ def clean_request(request: UploadRequest, *, max_bytes: int) -> CleanUploadReque
         description=description,
         tags=tags,
         metadata=metadata,
+        visibility=request.visibility,
+        idempotency_key=idempotency_key,
     )
 
 

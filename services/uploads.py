@@ -21,7 +21,6 @@ from db.models import (
     Media,
     MediaEventType,
     MediaStatus,
-    Tag,
     Upload,
     UploadStatus,
     User,
@@ -44,6 +43,7 @@ from services.errors import (
 )
 from services.formats import kind_of
 from services.processing_steps import start_processing
+from services.repeated_requests import RequestedUpload, answer_repeated, find_repeated
 from services.upload_requests import CleanUploadRequest, UploadRequest, clean_request
 from storage.errors import StorageUnavailableError
 from storage.objects import ObjectInfo, ObjectStore, SignedPut
@@ -63,12 +63,6 @@ class UploadLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RequestedUpload:
-    media: Media
-    upload: Upload
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Uploads:
     sessions: Sessions
     store: ObjectStore
@@ -80,7 +74,9 @@ class Uploads:
     ) -> list[RequestedUpload | Rejected]:
         """Answer each request with its media and upload, or with all that is wrong with it.
 
-        A refused request does not hold back the others. At most 100 at once, else Rejected is raised.
+        One that comes again under its idempotency key gets the same media as the first time; another one
+        under that key is a Conflict. A refused request does not hold back the others. At most 100 at once,
+        else Rejected is raised.
         """
         if len(requests) > MAX_REQUESTS:
             raise Rejected(
@@ -88,18 +84,13 @@ class Uploads:
             )
         checked = [self._checked(request) for request in requests]
         accepted = [request for request in checked if isinstance(request, CleanUploadRequest)]
-        names = {slug: name for request in accepted for slug, name in request.tags.items()}
         async with self.sessions.begin() as session:
-            # All tags first and in one order: two calls at once can't wait for each other.
-            tags = await ensure_tags(session, owner.id, names)
-            answers = [
-                request
-                if isinstance(request, Rejected)
-                else await self._create(session, owner, request, tags)
-                for request in checked
-            ]
+            repeated = await find_repeated(session, owner, accepted)
+            fresh = [request for request in accepted if request not in repeated]
+            created = await self._create_all(session, owner, fresh)
+            answered = created | await answer_repeated(session, owner, repeated)
         await self.doorbell.ring()
-        return answers
+        return [request if isinstance(request, Rejected) else answered[request] for request in checked]
 
     def _checked(self, request: UploadRequest) -> CleanUploadRequest | Rejected:
         try:
@@ -107,17 +98,32 @@ class Uploads:
         except Rejected as rejected:
             return rejected
 
+    async def _create_all(
+        self, session: AsyncSession, owner: User, requests: Sequence[CleanUploadRequest]
+    ) -> dict[CleanUploadRequest, RequestedUpload]:
+        # All tags first and in one order: two calls at once can't wait for each other.
+        names = {slug: name for request in requests for slug, name in request.tags.items()}
+        tags = await ensure_tags(session, owner.id, names)
+        created = {request: await self._create(session, owner, request) for request in requests}
+        await link_tags(
+            session,
+            [(made.media.id, tags[slug].id) for request, made in created.items() for slug in request.tags],
+        )
+        return created
+
     async def _create(
-        self, session: AsyncSession, owner: User, request: CleanUploadRequest, tags: dict[str, Tag]
+        self, session: AsyncSession, owner: User, request: CleanUploadRequest
     ) -> RequestedUpload:
         now = utc_now()
         blob_id = new_id()
         key = keys.original_key(owner.id, blob_id, request.mime_type, now)
         media = Media(
+            id=request.media_id,
             owner_id=owner.id,
             blob_id=blob_id,
             kind=kind_of(request.mime_type),
             status=MediaStatus.UPLOADING,
+            visibility=request.visibility,
             filename=request.filename,
             mime_type=request.mime_type,
             size=request.size,
@@ -139,7 +145,6 @@ class Uploads:
         await session.flush()
         await create_media(session, media, tags=list(request.tags))
         session.add(upload)
-        await link_tags(session, media.id, [tags[slug].id for slug in request.tags])
         return RequestedUpload(media=media, upload=upload)
 
     def target(self, media: Media, upload: Upload) -> SignedPut | None:

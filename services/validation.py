@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from db.search import fold, split_words
 from services.errors import InvalidInput
 
 MAX_FILENAME_CHARACTERS = 255
@@ -20,6 +21,9 @@ MAX_METADATA_BYTES = 16 * 1024
 MAX_METADATA_LEVELS = 250
 MAX_TAG_CHARACTERS = 64
 MAX_TAGS = 50
+MAX_KEY_CHARACTERS = 255
+MAX_SEARCH_CHARACTERS = 200
+MAX_SEARCH_WORDS = 10
 
 #: RFC 6838 §4.2: type and subtype of at most 127 characters each; we take no parameters.
 _MIME_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}")
@@ -56,6 +60,33 @@ def clean_digest(value: str | None, field: str, *, hex_characters: int) -> str |
     return value.lower()
 
 
+def clean_idempotency_key(value: str | None) -> str | None:
+    field = "clientMutationId"
+    if value is None:
+        return None
+    if not 1 <= len(value) <= MAX_KEY_CHARACTERS:
+        raise InvalidInput(
+            f"{field} must have 1 to {MAX_KEY_CHARACTERS} characters, not {len(value):,}.", field
+        )
+    return _without_controls(value, field, allowed="")
+
+
+def clean_search(value: str | None, field: str) -> tuple[str, ...]:
+    """The folded words; none where nothing is searched for."""
+    if value is None or not value.strip():
+        return ()
+    if len(value) > MAX_SEARCH_CHARACTERS:
+        raise InvalidInput(
+            f"{field} must have at most {MAX_SEARCH_CHARACTERS} characters, not {len(value):,}.", field
+        )
+    words = split_words(value)
+    if not words:
+        raise InvalidInput(f"{field} must contain a letter or a digit.", field)
+    if len(words) > MAX_SEARCH_WORDS:
+        raise InvalidInput(f"{field} must have at most {MAX_SEARCH_WORDS} words, not {len(words)}.", field)
+    return tuple(words)
+
+
 def clean_title(value: str | None) -> str | None:
     return _clean_text(value, "title", MAX_TITLE_CHARACTERS, allowed="")
 
@@ -87,8 +118,7 @@ def _without_controls(value: str, field: str, *, allowed: str) -> str:
     return value
 
 
-def clean_metadata(value: object) -> dict[str, Any]:
-    field = "metadata"
+def clean_metadata(value: object, field: str = "metadata") -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -131,8 +161,7 @@ def slugify(name: str, field: str) -> str:
     if not 1 <= len(name.strip()) <= MAX_TAG_CHARACTERS:
         raise InvalidInput(f"A tag's name must have 1 to {MAX_TAG_CHARACTERS} characters ({field}).", field)
     _without_controls(name, field, allowed="")
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    slug = re.sub(r"[^\w]+", "-", folded).strip("-_")
+    slug = re.sub(r"[^\w]+", "-", fold(name)).strip("-_")
     if not slug:
         raise InvalidInput(f"A tag's name must contain a letter or a digit ({field}).", field)
     return slug

@@ -61,9 +61,9 @@ class Service:
     runtime: Runtime
     gateway: _Gateway
 
-    async def add_user(self) -> User:
+    async def add_user(self, role: Role = Role.EDITOR) -> User:
         async with self.runtime.sessions.begin() as session:
-            user = User(username=f"user-{new_id()}", role=Role.ADMIN)
+            user = User(username=f"user-{new_id()}", role=role)
             session.add(user)
         self.gateway.applications[str(user.id)] = create_app(replace(self.runtime, viewer=user))
         return user

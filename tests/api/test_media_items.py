@@ -199,7 +199,7 @@ async def test_a_page_costs_the_same_few_statements_whatever_its_length(client: 
         assert len(nodes) == first
         assert all(len(node["tags"]) == 2 and node["renditions"] and node["download"] for node in nodes)
         costs[first] = len(statements)
-    assert costs == {1: 8, 20: 8, 100: 8}
+    assert costs == {1: 7, 20: 7, 100: 7}
 
 
 @pytest.mark.parametrize("first", [0, -1, 101, 10_001])

@@ -169,5 +169,5 @@ async def test_what_is_no_id_finds_nothing(client: Client, id: str) -> None:
 
 async def test_the_viewer_is_who_asks(client: Client) -> None:
     viewer = (await client.graphql("query { viewer { id username role createdAt } }"))["viewer"]
-    assert (viewer["username"], viewer["role"]) == (client.user.username, "ADMIN")
+    assert (viewer["username"], viewer["role"]) == (client.user.username, "EDITOR")
     assert viewer["createdAt"].endswith("+00:00")

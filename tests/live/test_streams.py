@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import update
 
 from db.events import prune_events
-from db.media import MediaCriteria, change_media, create_media, delete_media, lock_media
-from db.models import EventLog, MediaEventType, MediaKind, MediaStatus, new_id, utc_now
+from db.media import change_media, create_media, delete_media, lock_media
+from db.media_lists import MediaCriteria
+from db.models import EventLog, MediaEventType, MediaKind, MediaStatus, User, new_id, utc_now
 from db.sessions import Sessions
 from pubsub.doorbell import Doorbell
 from services.cursors import LiveCursors
@@ -21,7 +22,7 @@ from services.feed import EventFeed
 from services.live import LiveEvents, LiveUpdate, LiveUpdateType
 from tests.live.conftest import StartFeed
 from tests.live.test_event_log import kill_all_connections, number_all
-from tests.live.writers import add_owner, media_row
+from tests.live.writers import add_user, media_row
 
 PROCESSING, READY, FAILED = MediaStatus.PROCESSING, MediaStatus.READY, MediaStatus.FAILED
 CURSORS = LiveCursors(b"a secret of the installation")
@@ -31,9 +32,13 @@ CURSORS = LiveCursors(b"a secret of the installation")
 class Owner:
     """Somebody who uploads and changes media as the services do."""
 
-    id: UUID
+    user: User
     sessions: Sessions
     doorbell: Doorbell
+
+    @property
+    def id(self) -> UUID:
+        return self.user.id
 
     async def upload(self, *tags: str, status: MediaStatus = MediaStatus.UPLOADING) -> UUID:
         media = await media_row(self.sessions, self.id, status=status)
@@ -64,7 +69,7 @@ class Owner:
 
 @pytest.fixture
 async def owner(sessions: Sessions, doorbell: Doorbell) -> Owner:
-    return Owner(await add_owner(sessions), sessions, doorbell)
+    return Owner(await add_user(sessions), sessions, doorbell)
 
 
 @pytest.fixture
@@ -95,7 +100,7 @@ async def take_until_resync(stream: AsyncIterator[LiveUpdate]) -> list[LiveUpdat
 
 async def test_a_media_is_followed_from_its_present_state_until_ready(owner: Owner, live: LiveEvents) -> None:
     media_id = await owner.upload()
-    async with aclosing(live.follow_media(owner.id, media_id)) as stream:
+    async with aclosing(live.follow_media(owner.user, media_id)) as stream:
         first = await take(stream, 1)
         await owner.retag(media_id, [], ["cat"])
         await owner.turn(media_id, PROCESSING, READY)
@@ -116,12 +121,12 @@ async def test_a_media_that_has_ended_is_told_once(
 ) -> None:
     media_id = await owner.upload(status=PROCESSING)
     await owner.turn(media_id, status)
-    assert told(await to_the_end(live.follow_media(owner.id, media_id))) == [f"SNAPSHOT 2 {status}"]
+    assert told(await to_the_end(live.follow_media(owner.user, media_id))) == [f"SNAPSHOT 2 {status}"]
 
 
 async def test_deletion_ends_the_stream_of_a_media(owner: Owner, live: LiveEvents) -> None:
     media_id = await owner.upload()
-    async with aclosing(live.follow_media(owner.id, media_id)) as stream:
+    async with aclosing(live.follow_media(owner.user, media_id)) as stream:
         await take(stream, 1)
         await owner.delete(media_id)
         (last,) = await to_the_end(stream)
@@ -136,14 +141,14 @@ async def test_a_stream_cut_at_any_place_goes_on_without_gap_or_repetition(
     before = await live.live_cursor()
     media_id = await owner.upload()
     await owner.turn(media_id, PROCESSING, FAILED)
-    whole = await to_the_end(live.follow_media(owner.id, media_id, before))
+    whole = await to_the_end(live.follow_media(owner.user, media_id, before))
     assert told(whole) == [
         "CREATED 1 UPLOADING",
         "STATUS_CHANGED 2 PROCESSING",
         "STATUS_CHANGED 3 FAILED",
     ]
     for cut in range(2):
-        rest = await to_the_end(live.follow_media(owner.id, media_id, whole[cut].cursor))
+        rest = await to_the_end(live.follow_media(owner.user, media_id, whole[cut].cursor))
         assert told(rest) == told(whole[cut + 1 :])
 
 
@@ -152,12 +157,12 @@ async def test_a_stream_resumed_after_a_restart_misses_nothing(
 ) -> None:
     media_id = await owner.upload()
     async with start_feed() as feed:
-        stream = LiveEvents(sessions, feed, CURSORS).follow_media(owner.id, media_id)
+        stream = LiveEvents(sessions, feed, CURSORS).follow_media(owner.user, media_id)
         async with aclosing(stream):
             (snapshot,) = await take(stream, 1)
     await owner.turn(media_id, PROCESSING)
     async with start_feed() as feed:
-        stream = LiveEvents(sessions, feed, CURSORS).follow_media(owner.id, media_id, snapshot.cursor)
+        stream = LiveEvents(sessions, feed, CURSORS).follow_media(owner.user, media_id, snapshot.cursor)
         async with aclosing(stream):
             replayed = await take(stream, 1)
             await owner.turn(media_id, READY)
@@ -173,14 +178,14 @@ async def test_a_cursor_from_after_the_end_brings_the_state_once(owner: Owner, l
     created_before = await live.live_cursor()
     media_id = await owner.upload()
     await owner.turn(media_id, PROCESSING, READY)
-    await to_the_end(live.follow_media(owner.id, media_id, created_before))
+    await to_the_end(live.follow_media(owner.user, media_id, created_before))
     end = await live.live_cursor()
-    assert told(await to_the_end(live.follow_media(owner.id, media_id, end))) == ["SNAPSHOT 3 READY"]
+    assert told(await to_the_end(live.follow_media(owner.user, media_id, end))) == ["SNAPSHOT 3 READY"]
     before_deletion = await live.live_cursor()
     await owner.delete(media_id)
-    deleted = await to_the_end(live.follow_media(owner.id, media_id, before_deletion))
+    deleted = await to_the_end(live.follow_media(owner.user, media_id, before_deletion))
     assert told(deleted) == ["DELETED 4 READY"]
-    assert await to_the_end(live.follow_media(owner.id, media_id, deleted[-1].cursor)) == []
+    assert await to_the_end(live.follow_media(owner.user, media_id, deleted[-1].cursor)) == []
 
 
 async def test_a_failure_that_was_retried_meanwhile_does_not_end_a_resumed_stream(
@@ -189,7 +194,7 @@ async def test_a_failure_that_was_retried_meanwhile_does_not_end_a_resumed_strea
     before = await live.live_cursor()
     media_id = await owner.upload(status=PROCESSING)
     await owner.turn(media_id, FAILED, PROCESSING)
-    async with aclosing(live.follow_media(owner.id, media_id, before)) as stream:
+    async with aclosing(live.follow_media(owner.user, media_id, before)) as stream:
         replayed = await take(stream, 3)
         await owner.turn(media_id, READY)
         rest = await to_the_end(stream)
@@ -206,13 +211,13 @@ async def test_a_change_of_the_title_after_the_end_hides_nothing(owner: Owner, l
     media_id = await owner.upload(status=PROCESSING)
     await owner.turn(media_id, READY)
     await owner.retag(media_id, [], ["cat"])
-    replayed = await to_the_end(live.follow_media(owner.id, media_id, before))
+    replayed = await to_the_end(live.follow_media(owner.user, media_id, before))
     assert told(replayed) == ["CREATED 1 PROCESSING", "STATUS_CHANGED 2 READY"]
 
 
 async def test_two_streams_of_one_media_tell_the_same(owner: Owner, live: LiveEvents) -> None:
     media_id = await owner.upload()
-    streams = [live.follow_media(owner.id, media_id) for _ in range(2)]
+    streams = [live.follow_media(owner.user, media_id) for _ in range(2)]
     firsts = [await take(stream, 1) for stream in streams]
     ends = [asyncio.create_task(to_the_end(stream)) for stream in streams]
     await owner.turn(media_id, PROCESSING, READY)
@@ -224,18 +229,18 @@ async def test_no_one_follows_a_media_that_is_not_theirs(
     owner: Owner, sessions: Sessions, live: LiveEvents
 ) -> None:
     media_id = await owner.upload()
-    stranger = await add_owner(sessions)
+    stranger = await add_user(sessions)
     cursor = await live.live_cursor()
     for viewer, media, after in [
         (stranger, media_id, None),
         (stranger, media_id, cursor),
-        (owner.id, new_id(), None),
-        (owner.id, new_id(), cursor),
+        (owner.user, new_id(), None),
+        (owner.user, new_id(), cursor),
     ]:
         with pytest.raises(NotFound):
             await to_the_end(live.follow_media(viewer, media, after))
     await owner.delete(media_id)
-    for viewer, after in [(owner.id, None), (stranger, cursor)]:
+    for viewer, after in [(owner.user, None), (stranger, cursor)]:
         with pytest.raises(NotFound):
             await to_the_end(live.follow_media(viewer, media_id, after))
 
@@ -243,9 +248,9 @@ async def test_no_one_follows_a_media_that_is_not_theirs(
 async def test_what_is_no_cursor_is_refused(owner: Owner, live: LiveEvents) -> None:
     media_id = await owner.upload()
     with pytest.raises(InvalidInput):
-        await to_the_end(live.follow_media(owner.id, media_id, "nonsense"))
+        await to_the_end(live.follow_media(owner.user, media_id, "nonsense"))
     with pytest.raises(InvalidInput):
-        await take(live.follow_library(owner.id, MediaCriteria(), "nonsense"), 1)
+        await take(live.follow_library(owner.user, MediaCriteria(), "nonsense"), 1)
 
 
 async def forget_everything(sessions: Sessions) -> None:
@@ -267,12 +272,12 @@ async def test_a_cursor_that_leads_nowhere_ends_in_resync_and_the_stream_goes_on
     media_id = await owner.upload()
     await lose(sessions)
 
-    async with aclosing(live.follow_media(owner.id, media_id, old)) as stream:
+    async with aclosing(live.follow_media(owner.user, media_id, old)) as stream:
         assert told(await take(stream, 2)) == ["RESYNC", "SNAPSHOT 1 UPLOADING"]
         await owner.turn(media_id, FAILED)
         assert told(await to_the_end(stream)) == ["STATUS_CHANGED 2 FAILED"]
 
-    async with aclosing(live.follow_library(owner.id, MediaCriteria(), old)) as stream:
+    async with aclosing(live.follow_library(owner.user, MediaCriteria(), old)) as stream:
         (resync,) = await take(stream, 1)
         assert resync.type is LiveUpdateType.RESYNC
         assert resync.media_id is None
@@ -284,8 +289,8 @@ async def test_a_stream_whose_log_is_replaced_under_it_resyncs(
     owner: Owner, sessions: Sessions, live: LiveEvents
 ) -> None:
     media_id = await owner.upload()
-    of_media = live.follow_media(owner.id, media_id)
-    of_library = live.follow_library(owner.id, MediaCriteria())
+    of_media = live.follow_media(owner.user, media_id)
+    of_library = live.follow_library(owner.user, MediaCriteria())
     await take(of_media, 1)
     await take(of_library, 1)
     waiting = [asyncio.create_task(take(of_media, 2)), asyncio.create_task(take_until_resync(of_library))]
@@ -298,7 +303,7 @@ async def test_a_stream_whose_log_is_replaced_under_it_resyncs(
 
 
 async def test_a_library_begins_with_a_cursor_and_tells_every_change(owner: Owner, live: LiveEvents) -> None:
-    async with aclosing(live.follow_library(owner.id, MediaCriteria())) as stream:
+    async with aclosing(live.follow_library(owner.user, MediaCriteria())) as stream:
         first = await take(stream, 1)
         media_id = await owner.upload("cat")
         await owner.retag(media_id, ["cat"], ["dog"])
@@ -318,7 +323,7 @@ async def test_a_library_begins_with_a_cursor_and_tells_every_change(owner: Owne
 async def test_a_list_and_its_stream_join_without_a_gap(owner: Owner, live: LiveEvents) -> None:
     cursor = await live.live_cursor()
     media_ids = [await owner.upload() for _ in range(3)]
-    async with aclosing(live.follow_library(owner.id, MediaCriteria(), cursor)) as stream:
+    async with aclosing(live.follow_library(owner.user, MediaCriteria(), cursor)) as stream:
         assert [u.media_id for u in await take(stream, 3)] == media_ids
 
 
@@ -335,7 +340,7 @@ async def test_a_list_and_its_stream_join_without_a_gap(owner: Owner, live: Live
 async def test_a_media_that_leaves_the_filter_says_so_once(
     owner: Owner, live: LiveEvents, filter: MediaCriteria
 ) -> None:
-    async with aclosing(live.follow_library(owner.id, filter)) as stream:
+    async with aclosing(live.follow_library(owner.user, filter)) as stream:
         await take(stream, 1)
         other = await owner.upload("dog")
         media_id = await owner.upload("cat", "pet")
@@ -352,7 +357,7 @@ async def test_a_media_that_leaves_the_filter_says_so_once(
 
 async def test_a_media_leaves_a_filter_of_statuses(owner: Owner, live: LiveEvents) -> None:
     filter = MediaCriteria(statuses=frozenset({PROCESSING}))
-    async with aclosing(live.follow_library(owner.id, filter)) as stream:
+    async with aclosing(live.follow_library(owner.user, filter)) as stream:
         await take(stream, 1)
         media_id = await owner.upload()
         await owner.turn(media_id, PROCESSING, READY)
@@ -366,8 +371,8 @@ async def test_a_filter_of_ids_tells_only_of_them_and_an_empty_one_nothing(
     await owner.upload()
     wanted = await owner.upload()
     async with (
-        aclosing(live.follow_library(owner.id, MediaCriteria(media_ids=frozenset({wanted})))) as stream,
-        aclosing(live.follow_library(owner.id, MediaCriteria(media_ids=frozenset()))) as empty,
+        aclosing(live.follow_library(owner.user, MediaCriteria(media_ids=frozenset({wanted})))) as stream,
+        aclosing(live.follow_library(owner.user, MediaCriteria(media_ids=frozenset()))) as empty,
     ):
         await take(stream, 1)
         await take(empty, 1)
@@ -384,8 +389,8 @@ async def test_a_filter_of_ids_tells_only_of_them_and_an_empty_one_nothing(
 
 
 async def test_a_library_is_its_owners(owner: Owner, sessions: Sessions, live: LiveEvents) -> None:
-    stranger = Owner(await add_owner(sessions), sessions, owner.doorbell)
-    async with aclosing(live.follow_library(owner.id, MediaCriteria())) as stream:
+    stranger = Owner(await add_user(sessions), sessions, owner.doorbell)
+    async with aclosing(live.follow_library(owner.user, MediaCriteria())) as stream:
         await take(stream, 1)
         await stranger.upload()
         media_id = await owner.upload()
@@ -396,7 +401,7 @@ async def test_streams_go_on_when_all_connections_are_lost(
     owner: Owner, database_url: str, live: LiveEvents
 ) -> None:
     media_id = await owner.upload()
-    async with aclosing(live.follow_media(owner.id, media_id)) as stream:
+    async with aclosing(live.follow_media(owner.user, media_id)) as stream:
         await take(stream, 1)
         for status in (PROCESSING, READY):
             await kill_all_connections(database_url)

@@ -31,11 +31,15 @@ _LOG = """
 """
 
 
-async def add_owner(sessions: Sessions) -> UUID:
+async def add_user(sessions: Sessions) -> User:
     async with sessions() as session, session.begin():
-        user = User(username=f"owner-{new_id()}", role=Role.ADMIN)
+        user = User(username=f"owner-{new_id()}", role=Role.EDITOR)
         session.add(user)
-    return user.id
+    return user
+
+
+async def add_owner(sessions: Sessions) -> UUID:
+    return (await add_user(sessions)).id
 
 
 async def add_blob(sessions: Sessions, owner_id: UUID) -> UUID:

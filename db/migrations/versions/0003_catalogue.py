@@ -1,0 +1,137 @@
+"""The catalogue: every order and filter has its index, tags are counted, media are searched and published."""
+
+from uuid import UUID
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+from db.search import words_of
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+FILENAME_ORDER = """lower(filename COLLATE "C")"""
+
+#: Both rows of a statement in the order of their ids, so that two writers can't wait for each other.
+COUNT_TAGS = """
+CREATE FUNCTION count_tags() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM 1 FROM tags WHERE id IN (SELECT tag_id FROM changed) ORDER BY id FOR NO KEY UPDATE;
+    UPDATE tags SET media_count = media_count + links.number * TG_ARGV[0]::int
+    FROM (SELECT tag_id, count(*) AS number FROM changed GROUP BY tag_id) AS links
+    WHERE tags.id = links.tag_id;
+    RETURN NULL;
+END
+$$
+"""
+
+NEXT_MEDIA = sa.text("""
+    SELECT id, owner_id, filename, title, description FROM media WHERE id > :last ORDER BY id LIMIT 500
+""")
+INSERT_WORDS = sa.text("""
+    INSERT INTO media_search (media_id, words) VALUES (:id, array_to_tsvector(CAST(:words AS text[])))
+""")
+
+
+def upgrade() -> None:
+    _index_media()
+    _make_search()
+    _count_tags()
+    op.create_table(
+        "idempotency_keys",
+        sa.Column("owner_id", sa.Uuid(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("media_id", sa.Uuid(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["owner_id"], ["users.id"]),
+        sa.PrimaryKeyConstraint("owner_id", "key"),
+    )
+    op.create_index("idempotency_keys_created", "idempotency_keys", ["created_at"])
+    op.create_table(
+        "publications",
+        sa.Column("media_id", sa.Uuid(), nullable=False),
+        sa.Column("prefix", sa.Text(), nullable=False),
+        sa.Column("published_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("media_id"),
+        sa.UniqueConstraint("prefix"),
+    )
+
+
+def _index_media() -> None:
+    orders: dict[str, list[str | sa.TextClause]] = {
+        "created": ["created_at"],
+        "updated": ["updated_at"],
+        "filename": [sa.text(FILENAME_ORDER)],
+        "size": ["size"],
+    }
+    public = sa.text("visibility = 'PUBLIC'")
+    for name, columns in orders.items():
+        if name != "created":  # that one is there
+            op.create_index(f"media_owner_{name}", "media", ["owner_id", *columns, "id"])
+        op.create_index(f"media_public_{name}", "media", [*columns, "id"], postgresql_where=public)
+        op.create_index(f"media_{name}", "media", [*columns, "id"])
+    op.create_index(
+        "media_metadata",
+        "media",
+        ["metadata"],
+        postgresql_using="gin",
+        postgresql_ops={"metadata": "jsonb_path_ops"},
+        postgresql_where=sa.text("metadata <> '{}'"),
+    )
+
+
+def _make_search() -> None:
+    op.create_table(
+        "media_search",
+        sa.Column("media_id", sa.Uuid(), nullable=False),
+        sa.Column("words", postgresql.TSVECTOR(), nullable=False),
+        sa.ForeignKeyConstraint(["media_id"], ["media.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("media_id"),
+    )
+    _fill_search()
+    op.create_index("media_search_words", "media_search", ["words"], postgresql_using="gin")
+
+
+def _fill_search() -> None:
+    connection = op.get_bind()
+    last = UUID(int=0)
+    while rows := connection.execute(NEXT_MEDIA, {"last": last}).all():
+        words = [
+            {"id": row.id, "words": words_of(row.owner_id, row.filename, row.title, row.description)}
+            for row in rows
+        ]
+        connection.execute(INSERT_WORDS, words)
+        last = rows[-1].id
+
+
+def _count_tags() -> None:
+    op.add_column("tags", sa.Column("media_count", sa.Integer(), server_default=sa.text("0"), nullable=False))
+    op.add_column("tags", sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True))
+    op.drop_index("tags_owner_slug", "tags")
+    op.create_index(
+        "tags_owner_slug",
+        "tags",
+        ["owner_id", "slug"],
+        unique=True,
+        postgresql_where=sa.text("deleted_at IS NULL"),
+    )
+    op.create_index(
+        "tags_deleted", "tags", ["deleted_at"], postgresql_where=sa.text("deleted_at IS NOT NULL")
+    )
+    op.execute("""
+        UPDATE tags SET media_count = links.number
+        FROM (SELECT tag_id, count(*) AS number FROM media_tags GROUP BY tag_id) AS links
+        WHERE tags.id = links.tag_id
+    """)
+    op.execute(COUNT_TAGS)
+    for event, table, sign in (("INSERT", "NEW", "1"), ("DELETE", "OLD", "-1")):
+        op.execute(f"""
+            CREATE TRIGGER media_tags_counted_{event.lower()} AFTER {event} ON media_tags
+            REFERENCING {table} TABLE AS changed
+            FOR EACH STATEMENT EXECUTE FUNCTION count_tags('{sign}')
+        """)

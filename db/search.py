@@ -1,0 +1,83 @@
+"""Words: which ones a media is found by, and the statement of a search.
+
+Words are made here and not by PostgreSQL's parser, so that they are the same in every database, whatever its
+locale: in the locale C, `to_tsvector` folds the letters of ASCII only (docs/decisions/0007).
+"""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import ARRAY, ColumnElement, Text, cast, func, literal, union_all
+from sqlalchemy.dialects.postgresql import TSQUERY, insert
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from db.models import Media, MediaSearch, MediaTag, Tag
+
+#: Characters of a word that count; a lexeme may have 2,046 bytes.
+WORD_CHARACTERS = 64
+
+#: Of one media: a description of 10,000 characters has 5,000 at the most.
+MAX_WORDS = 6_000
+
+_BETWEEN_WORDS = re.compile(r"[\W_]+")
+
+
+def fold(text: str) -> str:
+    """Letters without case, in the one form that Unicode prefers (NFKC)."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+def split_words(text: str) -> list[str]:
+    """The folded words of a text: runs of letters and digits of any script, each once, in their order."""
+    words = (word[:WORD_CHARACTERS] for word in _BETWEEN_WORDS.split(fold(text)))
+    return list(dict.fromkeys(filter(None, words)))
+
+
+def words_of(owner_id: UUID, *texts: str | None) -> list[str]:
+    """What stands in `media_search`: the words of the texts, and one that says whose media it is.
+
+    With the owner's word in every query the index meets the media of one owner only.
+    """
+    words = split_words("\n".join(filter(None, texts)))
+    return [_owner_word(owner_id), *words[:MAX_WORDS]]
+
+
+async def save_words(session: AsyncSession, media: Media) -> None:
+    """Let the media be found by what its row says now."""
+    words = cast(words_of(media.owner_id, media.filename, media.title, media.description), ARRAY(Text))
+    statement = insert(MediaSearch).values(media_id=media.id, words=func.array_to_tsvector(words))
+    await session.exec(
+        statement.on_conflict_do_update(index_elements=["media_id"], set_={"words": statement.excluded.words})
+    )
+
+
+def found_by(words: Sequence[str], owner_id: UUID | None) -> list[ColumnElement[bool]]:
+    """The conditions on `Media` of a search: each word begins one of the media's own, or one of a tag of it.
+
+    With an owner only among that owner's media.
+    """
+    return [col(Media.id).in_(_with_word(word, owner_id)) for word in words]
+
+
+def _with_word(word: str, owner_id: UUID | None) -> ColumnElement[UUID]:
+    terms = [f"'{word}':*"] if owner_id is None else [f"'{_owner_word(owner_id)}'", f"'{word}':*"]
+    query = cast(literal(" & ".join(terms)), TSQUERY)
+    own = select(col(MediaSearch.media_id)).where(col(MediaSearch.words).op("@@")(query))
+    # A slug is the folded name with hyphens between its words.
+    spelled = func.concat("-", func.replace(col(Tag.slug), "_", "-"))
+    tagged = (
+        select(col(MediaTag.media_id))
+        .join(Tag, col(Tag.id) == col(MediaTag.tag_id))
+        .where(spelled.contains(f"-{word}", autoescape=True), col(Tag.deleted_at).is_(None))
+    )
+    if owner_id is not None:
+        tagged = tagged.where(col(Tag.owner_id) == owner_id)
+    return union_all(own, tagged).scalar_subquery()
+
+
+def _owner_word(owner_id: UUID) -> str:
+    """No word of a text has a colon."""
+    return f"owner:{owner_id.hex}"
