@@ -3,16 +3,14 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from app.cli.configuration import read_settings
-from app.client.media import Kind, Status
-
-if TYPE_CHECKING:
-    from app.client.selection import Selection
+from app.client.media import Kind, Order, Status, Visibility
 
 commands = typer.Typer()
 
@@ -37,6 +35,15 @@ Url = Annotated[
 ]
 
 
+def _moment(help: str) -> Any:
+    """Without an offset it is meant by the clock on the wall."""
+    return typer.Option(
+        metavar="TIME",
+        formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"],
+        help=help,
+    )
+
+
 @commands.command()
 def upload(
     photos: Annotated[list[Path], typer.Argument(help="Pictures: JPEG, PNG, WebP or GIF.")],
@@ -59,6 +66,16 @@ def ls(
     status: Statuses = None,
     kind: Kinds = None,
     tag: Tags = None,
+    search: Annotated[
+        str | None,
+        typer.Option(metavar="WORDS", help="Only where each begins a word of title, name, tags or text."),
+    ] = None,
+    visibility: Annotated[
+        Visibility | None, typer.Option(case_sensitive=False, help="Only those that these may see.")
+    ] = None,
+    created_after: Annotated[datetime | None, _moment("Only created after it, as in 2026-11-21.")] = None,
+    created_before: Annotated[datetime | None, _moment("Only created before it.")] = None,
+    order: Annotated[Order, typer.Option(case_sensitive=False, help="What comes first.")] = Order.NEWEST,
     limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Show so many at most. Default: 50.")
     ] = None,
@@ -66,17 +83,26 @@ def ls(
     json: Json = False,
     url: Url = None,
 ) -> None:
-    """List media, the newest first.
+    """List media.
 
     Not in a terminal: a line for each, with tabs between id, filename, kind, status, bytes, creation, tags.
     """
     with _ending():
         from app.client import running
         from app.client.listing import Options, list_media
+        from app.client.selection import Selection, tag_slugs
 
         async def command(origin: str) -> running.ExitCode:
-            selection = _selection(status, kind, tag)
-            options = Options(selection=selection, limit=limit, all=all, json=json)
+            selection = Selection(
+                statuses=status or [],
+                kinds=kind or [],
+                tags=tag_slugs(tag or []),
+                search=search,
+                visibility=visibility,
+                created_after=created_after,
+                created_before=created_before,
+            )
+            options = Options(selection=selection, order=order, limit=limit, all=all, json=json)
             return await list_media(options, origin)
 
         raise SystemExit(running.run(command, _origin(url)))
@@ -92,10 +118,12 @@ def watch(
     """
     with _ending():
         from app.client import running
+        from app.client.selection import Selection, tag_slugs
         from app.client.watch import watch as follow
 
         async def command(origin: str) -> running.ExitCode:
-            return await follow(_selection(status, kind, tag), json=json, origin=origin)
+            selection = Selection(statuses=status or [], kinds=kind or [], tags=tag_slugs(tag or []))
+            return await follow(selection, json=json, origin=origin)
 
         raise SystemExit(running.run(command, _origin(url), interrupted=""))
 
@@ -210,12 +238,6 @@ def rm(
         from app.client.removal import run
 
         raise SystemExit(run(ids, yes=yes, json=json, origin=_origin(url)))
-
-
-def _selection(status: list[Status] | None, kind: list[Kind] | None, tag: list[str] | None) -> "Selection":
-    from app.client.selection import select
-
-    return select(statuses=status or [], kinds=kind or [], tags=tag or [])
 
 
 def _origin(url: str | None) -> str:

@@ -26,6 +26,7 @@ def listed(media: ListedMedia) -> dict[str, Any]:
         "title": media.title,
         "kind": media.kind,
         "status": media.status,
+        "visibility": media.visibility,
         "failure": {"code": failure.code, "message": failure.message} if failure else None,
         "mimeType": media.mime_type,
         "size": media.byte_size,

@@ -6,7 +6,17 @@ from typing import Any
 
 from app.client.endpoint import Endpoint, user_errors
 from app.client.errors import NotConnectedError
-from app.client.media import Failure, Kind, ListedMedia, Rendition, Status, Tag, UserError
+from app.client.media import (
+    Failure,
+    Kind,
+    ListedMedia,
+    Order,
+    Rendition,
+    Status,
+    Tag,
+    UserError,
+    Visibility,
+)
 from app.client.selection import Selection
 
 #: How many things one request may name or list.
@@ -14,20 +24,21 @@ PAGE_SIZE = 100
 
 #: Enough for a row of a list, and for an event's.
 LISTED = """
-  id version kind status filename title mimeType size createdAt updatedAt
+  id version kind status visibility filename title mimeType size createdAt updatedAt
   failure { code message } tags { id name slug }
 """
 _SHOWN = """
-  __typename id version kind status filename title description metadata mimeType detectedMimeType size sha256
-  sha256Verified createdAt updatedAt readyAt failure { code message step retryable } tags { id name slug }
+  __typename id version kind status visibility filename title description metadata mimeType detectedMimeType
+  size sha256 sha256Verified createdAt updatedAt readyAt
+  failure { code message step retryable } tags { id name slug }
   details { __typename ... on ImageDetails { width height animated thumbhash } }
   renditions { name role mimeType width height size url { url expiresAt } }
   download { url expiresAt }
 """
 _ERRORS = "userErrors { code message path }"
 _PAGE = f"""
-  query Page($filter: MediaFilter, $first: Int!, $after: String) {{
-    mediaItems(filter: $filter, first: $first, after: $after) {{
+  query Page($filter: MediaFilter, $orderBy: MediaOrder!, $first: Int!, $after: String) {{
+    mediaItems(filter: $filter, orderBy: $orderBy, first: $first, after: $after) {{
       nodes {{ {LISTED} }} pageInfo {{ hasNextPage endCursor }} liveCursor
     }}
   }}"""
@@ -64,6 +75,15 @@ _TAGS = """
       nodes { id name slug mediaCount } pageInfo { hasNextPage endCursor }
     }
   }"""
+
+
+_ORDERS = {
+    Order.NEWEST: "CREATED_AT_DESC",
+    Order.OLDEST: "CREATED_AT_ASC",
+    Order.CHANGED: "UPDATED_AT_DESC",
+    Order.NAME: "FILENAME_ASC",
+    Order.LARGEST: "SIZE_DESC",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,9 +126,16 @@ class Retagged:
 
 
 class LibraryApi(Endpoint):
-    async def page(self, selection: Selection, *, first: int, after: str | None = None) -> Page:
-        """At most `PAGE_SIZE` media, the newest first."""
-        variables = {"filter": selection.filter(), "first": first, "after": after}
+    async def page(
+        self, selection: Selection, *, first: int, after: str | None = None, order: Order = Order.NEWEST
+    ) -> Page:
+        """At most `PAGE_SIZE` media."""
+        variables = {
+            "filter": selection.filter(),
+            "orderBy": _ORDERS[order],
+            "first": first,
+            "after": after,
+        }
         connection = (await self._repeat(_PAGE, variables))["mediaItems"]
         return Page(
             media=tuple(map(listed_media, connection["nodes"])),
@@ -189,6 +216,7 @@ def listed_media(node: Mapping[str, Any]) -> ListedMedia:
         version=node["version"],
         kind=Kind(node["kind"]),
         status=Status(node["status"]),
+        visibility=Visibility(node["visibility"]),
         filename=node["filename"],
         title=node["title"],
         mime_type=node["mimeType"],

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from app.client import documents
 from app.client.endpoint import open_endpoint
 from app.client.library_api import PAGE_SIZE, LibraryApi
-from app.client.media import ListedMedia
+from app.client.media import ListedMedia, Order
 from app.client.running import ExitCode
 from app.client.selection import Selection
 from app.client.streams import complain, put
@@ -21,6 +21,7 @@ class Options:
     """`limit` None means `USUAL_LIMIT`, and that it is said when there is more."""
 
     selection: Selection
+    order: Order
     limit: int | None
     all: bool
     json: bool
@@ -63,7 +64,7 @@ async def _pages(
     after: str | None = None
     while True:
         left = PAGE_SIZE if options.bound is None else options.bound - listed.count
-        page = await api.page(options.selection, first=min(left, PAGE_SIZE), after=after)
+        page = await api.page(options.selection, first=min(left, PAGE_SIZE), after=after, order=options.order)
         listed.count += len(page.media)
         listed.more = page.next is not None
         yield page.media

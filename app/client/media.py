@@ -23,6 +23,21 @@ class Kind(StrEnum):
     OTHER = "OTHER"
 
 
+class Visibility(StrEnum):
+    PRIVATE = "PRIVATE"
+    PUBLIC = "PUBLIC"
+
+
+class Order(StrEnum):
+    """Of a list, by the words of the command line."""
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
+    CHANGED = "changed"
+    NAME = "name"
+    LARGEST = "largest"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserError:
     """What the service says of something that the user can mend."""
@@ -79,6 +94,7 @@ class ListedMedia:
     version: int
     kind: Kind
     status: Status
+    visibility: Visibility
     filename: str
     title: str | None
     mime_type: str

@@ -75,6 +75,7 @@ def _facts(node: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "Description", node["description"]
     yield "Kind", node["kind"] + (", animated" if (node["details"] or {}).get("animated") else "")
     yield "Type", _type(node)
+    yield "Visibility", node["visibility"]
     yield "Size", f"{node['size']:,} bytes"
     if node["sha256"]:
         yield "SHA-256", node["sha256"] + ("" if node["sha256Verified"] else " (as announced, not verified)")

@@ -14,6 +14,7 @@ from app.client.errors import ClientError
 from app.client.library_api import PAGE_SIZE, LibraryApi
 from app.client.library_watch import LibraryEvent, follow_library
 from app.client.live_table import LiveTable, showing_live_table
+from app.client.media import Order
 from app.client.running import ExitCode
 from app.client.selection import Selection
 from app.client.streams import complain, put
@@ -98,7 +99,7 @@ class _TableWatch:
 
     async def _follow(self) -> None:
         while True:
-            page = await self._api.page(self._selection, first=PAGE_SIZE)
+            page = await self._api.page(self._selection, first=PAGE_SIZE, order=Order.CHANGED)
             self._board.reset(page.media)
             self._changed()
             await self._follow_from(page.live_cursor)

@@ -58,8 +58,8 @@ def test_as_many_pages_are_read_as_it_takes(
 def test_json_says_what_the_service_says(service: Service, ids: list[str]) -> None:
     [document] = darkroom(service.origin, "ls", "--status", "ready", "--json").documents
     query = """query ($id: ID!) { media(id: $id) {
-      id version filename title kind status mimeType size createdAt updatedAt failure { code message }
-      tags { name } } }"""
+      id version filename title kind status visibility mimeType size createdAt updatedAt
+      failure { code message } tags { name } } }"""
     media = service.ask(query, id=ids[0])["media"]
     assert document == {**media, "tags": [tag["name"] for tag in media["tags"]]}
 
@@ -74,6 +74,19 @@ def test_json_says_what_the_service_says(service: Service, ids: list[str]) -> No
         (("--tag", "holiday", "--tag", "many"), slice(1, 2)),
         (("--kind", "video"), slice(0, 0)),
         (("--kind", "image", "--kind", "video", "--status", "READY"), slice(0, 1)),
+        (("--search", "BEAC"), slice(0, 1)),
+        (("--search", "long name loin"), slice(1, 2)),
+        (("--search", "beach", "--status", "failed"), slice(0, 0)),
+        (("--visibility", "public"), slice(0, 0)),
+        (("--visibility", "private", "--tag", "holiday"), slice(0, 2)),
+        (("--tag", "holiday", "--order", "oldest"), slice(1, None, -1)),
+        (("--tag", "holiday", "--order", "changed"), slice(0, 2)),
+        (("--tag", "holiday", "--order", "name"), slice(1, None, -1)),
+        (("--tag", "holiday", "--order", "largest"), slice(0, 2)),
+        (("--tag", "holiday", "--created-after", "2001-01-31"), slice(0, 2)),
+        (("--created-after", "2200-01-31T12:00"), slice(0, 0)),
+        (("--tag", "holiday", "--created-before", "2200-01-31T12:00:00+02:00"), slice(0, 2)),
+        (("--created-before", "2001-01-31T12:00:59"), slice(0, 0)),
     ],
 )
 def test_options_choose(service: Service, ids: list[str], options: tuple[str, ...], found: slice) -> None:
@@ -153,6 +166,8 @@ def test_an_output_that_is_full_is_told(service: Service, ids: list[str]) -> Non
         (("--tag", "!"), "--tag !: the name of a tag has a letter or a digit.\n"),
         (("--tag", "\x1b!"), "--tag \\x1b!: the name of a tag has a letter or a digit.\n"),
         (("--limit", "0"), "--limit"),
+        (("--order", "best"), "--order"),
+        (("--created-after", "yesterday"), "--created-after"),
         (("--status", "NEW"), "--status"),
         (("--url", "ftp://127.0.0.1"), "--url must look like http://127.0.0.1:8000.\n"),
     ],
@@ -167,17 +182,7 @@ def test_what_can_not_be_meant_is_wrong_usage(
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [
-        ("ls",),
-        ("show", "x"),
-        ("watch",),
-        ("tag", "x", "--add", "a"),
-        ("tags",),
-        ("rm", "-y", "x"),
-        ("download", "x"),
-    ],
-    ids=lambda arguments: arguments[0],
+    "arguments", ["ls", "show x", "watch", "tag x --add a", "tags", "rm --yes x", "download x"]
 )
 def test_a_service_that_is_not_there_is_named(arguments: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from app.client.board import CAPACITY, Board
 from app.client.library_watch import LibraryEvent
-from app.client.media import Kind, ListedMedia, Status
+from app.client.media import Kind, ListedMedia, Status, Visibility
 
 
 def media(id: str, *, version: int = 1, second: int = 0, status: Status = Status.UPLOADING) -> ListedMedia:
@@ -13,6 +13,7 @@ def media(id: str, *, version: int = 1, second: int = 0, status: Status = Status
         version=version,
         kind=Kind.IMAGE,
         status=status,
+        visibility=Visibility.PRIVATE,
         filename=f"{id}.png",
         title=None,
         mime_type="image/png",
