@@ -15,7 +15,11 @@ from app.cli.configuration import read_settings
 if TYPE_CHECKING:  # every command imports what it needs: the client starts in half the time
     from app.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Darkroom, a self-hosted media service.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Darkroom, a self-hosted media service.",
+    epilog="Exit codes: 0 all is well, 1 something failed, 2 wrong usage, 130 interrupted.",
+)
 app.add_typer(client_commands)
 app.add_typer(completion_commands)
 

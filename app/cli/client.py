@@ -14,7 +14,7 @@ from app.client.media import Kind, Order, Status, Visibility
 
 commands = typer.Typer()
 
-Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of media, as `ls` shows them.")]
+Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Whole ids of media, as `ls` shows them.")]
 Statuses = Annotated[
     list[Status] | None,
     typer.Option("--status", case_sensitive=False, help="Only in this state; may be given again."),

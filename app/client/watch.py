@@ -61,11 +61,11 @@ def _separated_line(event: LibraryEvent) -> str:
 async def _show_table(api: LibraryApi, subscriber: Subscriber, selection: Selection) -> None:
     board = Board()
     with showing_live_table(board) as table, _ended_by_sigterm():
-        watching = _TableWatch(api, subscriber, selection, board, table)
+        watching = TableWatch(api, subscriber, selection, board, table)
         await watching.run()
 
 
-class _TableWatch:
+class TableWatch:
     """Three tasks: events change the board, the board is drawn, the library is counted."""
 
     def __init__(
