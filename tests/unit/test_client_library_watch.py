@@ -151,7 +151,7 @@ async def test_streams_that_tell_nothing_again_and_again_are_given_up() -> None:
 
 
 async def test_the_table_reads_the_list_again_when_changes_were_lost() -> None:
-    lost = [answer("1", "a"), answer("2", type="RESYNC")]
+    lost: list[dict[str, Any] | None] = [answer("1", "a"), answer("2", type="RESYNC")]
     subscriber = ScriptedSubscriber(lost, [answer("3", "b")], stays=True)
     api, board = ScriptedApi(), Board()
     watching = asyncio.create_task(TableWatch(api, subscriber, Selection(), board, SilentTable()).run())
