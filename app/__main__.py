@@ -1,19 +1,27 @@
-"""The command line: `python -m app …`."""
+"""The command line: `darkroom …`, or `python -m app …`."""
 
 import asyncio
 import sys
 from collections.abc import Coroutine
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from app.cli.client import commands as client_commands
+from app.cli.completion import PROGRAM
+from app.cli.completion import commands as completion_commands
 from app.operations.commands import register as register_operations
 
 if TYPE_CHECKING:  # every command imports what it needs: the client starts in half the time
     from app.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Darkroom, a self-hosted media service.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Darkroom, a self-hosted media service.",
+    epilog="Exit codes: 0 all is well, 1 something failed, 2 wrong usage, 130 interrupted.",
+)
+app.add_typer(client_commands)
+app.add_typer(completion_commands)
 register_operations(app)
 
 
@@ -31,30 +39,6 @@ def worker() -> None:
     from app.serve import work
 
     _run(work(_settings()))
-
-
-@app.command()
-def upload(
-    photos: Annotated[list[Path], typer.Argument(help="Pictures: JPEG, PNG, WebP or GIF.")],
-    tag: Annotated[list[str] | None, typer.Option(help="Put this tag on each; may be given again.")] = None,
-    title: Annotated[str | None, typer.Option(help="Give each this title.")] = None,
-    watch: Annotated[bool, typer.Option(help="Follow each until it is READY or FAILED.")] = True,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document a file on stdout.")] = False,
-    url: Annotated[
-        str | None,
-        typer.Option(envvar="DARKROOM_URL", help="Where Darkroom is. Default: as in its settings."),
-    ] = None,
-) -> None:
-    """Upload pictures and watch them develop."""
-    try:
-        from app.client.command import run
-
-        origin = url or _read_settings().origin
-        code = run(photos, tags=tag or [], title=title, watch=watch, json=json, origin=origin)
-    except KeyboardInterrupt:
-        sys.stderr.write("Interrupted: what was not sent is given up, what was sent goes on.\n")
-        code = 130
-    raise SystemExit(code)
 
 
 @app.command()
@@ -83,16 +67,11 @@ def env_example() -> None:
 
 def _settings() -> "Settings":
     from app.logs import configure_logs
-
-    settings = _read_settings()
-    configure_logs(settings.log_level)
-    return settings
-
-
-def _read_settings() -> "Settings":
     from app.settings import read_settings
 
-    return read_settings()
+    settings = read_settings()
+    configure_logs(settings.log_level)
+    return settings
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
@@ -111,4 +90,4 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
 
 
 if __name__ == "__main__":
-    app()
+    app(prog_name=PROGRAM)

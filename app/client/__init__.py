@@ -1,4 +1,4 @@
-"""`darkroom upload`: a client like any other, which knows the service by its address and its schema alone.
+"""The commands that speak to a running service: clients like any other.
 
-It must not know the rooms below: whatever it needs and can't have over the network is missing in the API.
+They must not know the rooms below: whatever they need and can't have over the network is missing in the API.
 """

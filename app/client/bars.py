@@ -8,20 +8,21 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column
 from rich.text import Text
 
-from app.client.api import Status
+from app.client.media import Status
+from app.client.printer import STATUS_STYLES
 from app.client.text import decimal_bytes
-
-_STYLES = {
-    Status.UPLOADING: "cyan",
-    Status.PROCESSING: "yellow",
-    Status.READY: "green",
-    Status.FAILED: "red",
-}
 
 
 @contextmanager
 def showing_bars(names: Sequence[str], *, visible: int) -> Iterator["Bars"]:
     """With more files than `visible`, one that has ended becomes a line above the bars."""
+    with file_bars() as display:
+        yield Bars(display, names, few=len(names) <= visible)
+
+
+@contextmanager
+def file_bars() -> Iterator[Progress]:
+    """A row for each task: its description, a bar, and its fields `size` and `state` (with markup)."""
     display = Progress(
         TextColumn(
             "{task.description}",
@@ -37,7 +38,7 @@ def showing_bars(names: Sequence[str], *, visible: int) -> Iterator["Bars"]:
         redirect_stderr=False,
     )
     with display:
-        yield Bars(display, names, few=len(names) <= visible)
+        yield display
 
 
 class Bars:
@@ -84,4 +85,4 @@ class Bars:
 
 
 def _styled(status: Status) -> str:
-    return f"[{_STYLES[status]}]{status}[/]"
+    return f"[{STATUS_STYLES[status]}]{status}[/]"

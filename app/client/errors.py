@@ -2,8 +2,9 @@
 
     ClientError
     ├── UsageError            the command line can't be meant: nothing was sent
-    ├── FileProblemError      the file can't be sent as it is
-    ├── TransferRefusedError  the store does not take the bytes
+    ├── FileProblemError      the file can't be sent, or saved, as it is
+    ├── OutputError           stdout takes nothing
+    ├── TransferRefusedError  the store does not take or give the bytes
     ├── ServiceError          the service answered something that is no answer
     └── UnreachableError      the service does not answer
         └── NotConnectedError nothing was sent either: no connection came about
@@ -13,7 +14,7 @@ No sentence holds a signed address, and none of these is raised `from` an error 
 
 
 class ClientError(Exception):
-    """The upload did not work."""
+    """The command did not work."""
 
 
 class UsageError(ClientError):
@@ -21,11 +22,15 @@ class UsageError(ClientError):
 
 
 class FileProblemError(ClientError):
-    """The file can't be sent as it is."""
+    """The file can't be sent, or saved, as it is."""
+
+
+class OutputError(ClientError):
+    """What there is to say can't be written."""
 
 
 class TransferRefusedError(ClientError):
-    """The object store did not take the bytes."""
+    """The object store did not take or give the bytes."""
 
 
 class ServiceError(ClientError):

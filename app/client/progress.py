@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-from app.client.api import Status
+from app.client.media import Status
 from app.client.streams import write
 from app.client.text import decimal_bytes
 

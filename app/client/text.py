@@ -1,17 +1,18 @@
 """Foreign text made safe to send and to print."""
 
 import os
+import re
 import unicodedata
 
 #: Controls (escape sequences!), formats (text that runs backwards), lone surrogates, line and paragraph ends.
-_UNPRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+UNPRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def printable(text: str) -> str:
     """Escape what would move the cursor, colour the terminal or forge a line."""
     return "".join(
         character.encode("unicode_escape").decode("ascii")
-        if unicodedata.category(character) in _UNPRINTABLE
+        if unicodedata.category(character) in UNPRINTABLE
         else character
         for character in text
     )
@@ -30,3 +31,9 @@ def decimal_bytes(count: int) -> str:
             break
         size /= 1000
     return f"{count} B" if unit == "B" else f"{size:,.1f} {unit}"
+
+
+def tag_slug(name: str) -> str:
+    """The form by which the service compares tags; empty where there is no letter and no digit."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    return re.sub(r"[^\w]+", "-", folded).strip("-_")

@@ -13,10 +13,10 @@ import aiohttp
 import stamina
 from yarl import URL
 
-from app.client.api import AnnouncedUpload, Target
 from app.client.errors import TransferRefusedError, UnreachableError
 from app.client.files import LocalFile, Source, changed, opened
 from app.client.text import printable
+from app.client.upload_api import AnnouncedUpload, Target
 
 #: About 40 seconds of waiting in all, however long the attempts themselves take.
 _ATTEMPTS = 9

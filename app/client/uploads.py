@@ -6,12 +6,13 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.client.api import MAX_REQUESTS, AnnouncedUpload, Api, Media, Status, UserError, Wishes
 from app.client.errors import ClientError
 from app.client.files import LocalFile, inspect
+from app.client.media import Media, Status, UserError
+from app.client.media_watch import Watcher, open_watcher
 from app.client.progress import Progress
 from app.client.transfer import Transfers, open_transfers
-from app.client.watch import Watcher, open_watcher
+from app.client.upload_api import MAX_REQUESTS, AnnouncedUpload, UploadApi, Wishes
 
 _READ_AT_ONCE = 4
 _SENT_AT_ONCE = 4
@@ -43,7 +44,7 @@ class Uploads:
     """`number` is a file's place in the command line."""
 
     def __init__(
-        self, api: Api, paths: Sequence[Path], wishes: Wishes, progress: Progress, *, watch: bool
+        self, api: UploadApi, paths: Sequence[Path], wishes: Wishes, progress: Progress, *, watch: bool
     ) -> None:
         self._api = api
         self._paths = paths

@@ -1,176 +1,151 @@
-"""The live status of one media, through cut connections and restarts of the service, each transition once."""
+"""`watch`: everything live, as a table in a terminal and as a line for each event elsewhere."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from typing import Any
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager, suppress
+from typing import NoReturn
 
-import aiohttp
-import stamina
-from gql import Client, GraphQLRequest
-from gql.client import AsyncClientSession
-from gql.transport.aiohttp_websockets import AIOHTTPWebsocketsTransport
-from gql.transport.exceptions import TransportError, TransportQueryError
+from app.client import documents
+from app.client.board import Board
+from app.client.endpoint import open_endpoint
+from app.client.errors import ClientError
+from app.client.library_api import PAGE_SIZE, LibraryApi
+from app.client.library_watch import LibraryEvent, follow_library
+from app.client.live_table import LiveTable, showing_live_table
+from app.client.media import Order
+from app.client.running import ExitCode
+from app.client.selection import Selection
+from app.client.streams import complain, put
+from app.client.subscription import Line, Subscriber, open_subscriber
+from app.client.text import printable
 
-from app.client.api import Api, Status, query_problem
-from app.client.errors import ServiceError, UnreachableError
-
-_MEDIA_STATUS = """
-  subscription MediaStatus($id: ID!, $after: String) {
-    mediaStatus(id: $id, after: $after) { cursor type version status }
-  }"""
-
-_PROTOCOL = "graphql-transport-ws"
-_CONNECT_SECONDS = 10
-_CLOSE_SECONDS = 1
-
-#: A peer that answers no ping within half of it is gone, whatever TCP believes.
-_HEARTBEAT_SECONDS = 20.0
-
-#: After a stream that broke, so that a service which only accepts connections is not run over.
-_PAUSE_SECONDS = 0.5
-
-#: So many streams in a row may break before they tell anything.
-_MUTE_STREAMS = 20
-
-#: Without a word for so long: longer than a long queue takes.
-_SILENCE_SECONDS = 3600.0
+#: Between two pictures of the table, and between two counts of the library, in seconds.
+_DRAWING_PAUSE = 0.1
+_COUNTING_PAUSE = 1.0
 
 
-class _StreamBrokenError(Exception):
-    """The stream ended otherwise than by the service's word."""
+async def watch(selection: Selection, *, json: bool, origin: str) -> ExitCode:
+    """Does not end by itself."""
+    async with open_endpoint(LibraryApi, origin) as api, open_subscriber(api) as subscriber:
+        await api.ping()
+        if json or not sys.stdout.isatty():
+            await _print_events(subscriber, selection, json=json)
+        else:
+            await _show_table(api, subscriber, selection)
+    return ExitCode.SUCCESS
 
 
-class _Line:
-    """Tells of changes only."""
-
-    def __init__(self, report: Callable[[bool], None]) -> None:
-        self._report = report
-        self.alive = True
-
-    def tell(self, alive: bool) -> None:
-        if alive is not self.alive:
-            self.alive = alive
-            self._report(alive)
-
-
-@asynccontextmanager
-async def open_watcher(api: Api) -> AsyncIterator["Watcher"]:
-    async with aiohttp.ClientSession() as session:
-        yield Watcher(api, session)
+async def _print_events(subscriber: Subscriber, selection: Selection, *, json: bool) -> None:
+    line = Line(lambda alive: complain("connected again" if alive else "connection lost, trying again"))
+    async with aclosing(follow_library(subscriber, selection, line)) as events:
+        async for event in events:
+            if event.type == "RESYNC":
+                complain("Some changes are no longer known: read the list again.")
+            if json:
+                put(documents.line(documents.event(event)))
+            elif event.type == "CURSOR":
+                complain("Watching: Ctrl-C ends.")
+            else:
+                put(_separated_line(event))
 
 
-class Watcher:
-    """One connection for each media: they break and come back independently."""
+def _separated_line(event: LibraryEvent) -> str:
+    """When, what, id, status and filename, for scripts: this order stays."""
+    filename = event.media.filename if event.media else "-"
+    cells = (event.occurred_at, event.type, event.media_id or "-", event.status or "-", filename)
+    return "\t".join(map(printable, cells)) + "\n"
 
-    def __init__(self, api: Api, session: aiohttp.ClientSession) -> None:
+
+async def _show_table(api: LibraryApi, subscriber: Subscriber, selection: Selection) -> None:
+    board = Board()
+    with showing_live_table(board) as table, _ended_by_sigterm():
+        watching = TableWatch(api, subscriber, selection, board, table)
+        await watching.run()
+
+
+class TableWatch:
+    """Three tasks: events change the board, the board is drawn, the library is counted."""
+
+    def __init__(
+        self,
+        api: LibraryApi,
+        subscriber: Subscriber,
+        selection: Selection,
+        board: Board,
+        table: LiveTable,
+    ) -> None:
         self._api = api
-        self._session = session
+        self._subscriber = subscriber
+        self._selection = selection
+        self._board = board
+        self._table = table
+        self._to_draw = asyncio.Event()
+        self._to_count = asyncio.Event()
 
-    async def follow(self, media_id: str, connection: Callable[[bool], None]) -> AsyncGenerator[Status]:
-        """Each status once and in order, up to and including READY or FAILED.
-
-        `connection` is called with False when the connection broke, with True when it is there again.
-        Raises ServiceError, also for a media that was deleted, and UnreachableError when patience ends.
-        """
-        line = _Line(connection)
-        cursor: str | None = None
-        version, status, mute = 0, None, 0
-        while mute < _MUTE_STREAMS:
-            try:
-                async with aclosing(self._events(media_id, cursor, line)) as events:
-                    async for event in events:
-                        mute = 0
-                        if event["type"] == "RESYNC":
-                            # The present state follows; it is all there is, so it must not be missed.
-                            cursor, version = None, 0
-                            continue
-                        cursor = event["cursor"]
-                        if event["type"] == "DELETED":
-                            raise _deleted()
-                        if event["version"] <= version or Status(event["status"]) is status:
-                            continue
-                        version, status = event["version"], Status(event["status"])
-                        yield status
-                        if status.ended:
-                            return
-                await self._check_existence(media_id)
-            except _StreamBrokenError:
-                line.tell(False)
-            mute += 1
-            await asyncio.sleep(_PAUSE_SECONDS)
-        raise UnreachableError("The stream of the live status breaks again and again.")
-
-    async def _events(
-        self, media_id: str, after: str | None, line: "_Line"
-    ) -> AsyncGenerator[dict[str, Any]]:
-        """One stream until it completes; raises _StreamBrokenError when it is cut."""
-        request = GraphQLRequest(_MEDIA_STATUS, variable_values={"id": media_id, "after": after})
+    async def run(self) -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, self._to_draw.set)
+        problem: BaseException | None = None
         try:
-            async with self._connected(line) as session, aclosing(session.subscribe(request)) as answers:
-                while True:
-                    async with asyncio.timeout(_SILENCE_SECONDS):
-                        answer = await anext(answers, None)
-                    if answer is None:
-                        return
-                    yield answer["mediaStatus"]
-        except TimeoutError:
-            raise ServiceError(
-                f"Nothing was heard for {_SILENCE_SECONDS / 60:.0f} minutes: look at it later."
-            ) from None
-        except TransportQueryError as error:
-            if _is_internal(error):
-                raise _StreamBrokenError from None
-            raise ServiceError(query_problem(error)) from None
-        except TransportError:
-            raise _StreamBrokenError from None
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._follow())
+                group.create_task(self._draw())
+                group.create_task(self._count())
+        except* ClientError as problems:
+            problem = problems.exceptions[0]
+        if problem:
+            raise problem
 
-    @asynccontextmanager
-    async def _connected(self, line: "_Line") -> AsyncIterator[AsyncClientSession]:
-        async with AsyncExitStack() as stack:
-            try:
-                async for attempt in stamina.retry_context(
-                    on=(TransportError, TimeoutError),
-                    attempts=None,
-                    timeout=self._api.patience,
-                    wait_initial=0.2,
-                    wait_max=3.0,
-                    wait_jitter=0.3,
-                ):
-                    with attempt:
-                        line.tell(attempt.num == 1 and line.alive)
-                        client = Client(transport=self._transport(), execute_timeout=None)
-                        session = await stack.enter_async_context(client)
-            except (TransportError, TimeoutError):
-                self._api.lose_patience()
-                raise UnreachableError(
-                    f"The connection to Darkroom at {self._api.origin} was lost and did not come back; "
-                    "what was sent is not lost."
-                ) from None
-            line.tell(True)
-            yield session
+    async def _follow(self) -> None:
+        while True:
+            page = await self._api.page(self._selection, first=PAGE_SIZE, order=Order.CHANGED)
+            self._board.reset(page.media)
+            self._changed()
+            await self._follow_from(page.live_cursor)
 
-    def _transport(self) -> AIOHTTPWebsocketsTransport:
-        return AIOHTTPWebsocketsTransport(
-            url="ws" + self._api.origin.removeprefix("http") + "/graphql",
-            subprotocols=[_PROTOCOL],
-            session=self._session,
-            heartbeat=_HEARTBEAT_SECONDS,
-            connect_timeout=_CONNECT_SECONDS,
-            ack_timeout=_CONNECT_SECONDS,
-            close_timeout=_CLOSE_SECONDS,
-            websocket_close_timeout=_CLOSE_SECONDS,
-        )
+    async def _follow_from(self, cursor: str) -> None:
+        """Until the list must be read again."""
+        events = follow_library(self._subscriber, self._selection, Line(self._connection), after=cursor)
+        async with aclosing(events):
+            async for event in events:
+                if event.type == "RESYNC":
+                    return
+                self._board.apply(event)
+                self._changed()
 
-    async def _check_existence(self, media_id: str) -> None:
-        """A stream that completed before the end: the media was deleted, or the service is going down."""
-        if await self._api.media(media_id) is None:
-            raise _deleted()
+    def _connection(self, alive: bool) -> None:
+        self._table.connected = alive
+        self._to_draw.set()
+
+    def _changed(self) -> None:
+        self._to_draw.set()
+        self._to_count.set()
+
+    async def _draw(self) -> NoReturn:
+        while True:
+            await self._to_draw.wait()
+            self._to_draw.clear()
+            self._table.draw()
+            await asyncio.sleep(_DRAWING_PAUSE)
+
+    async def _count(self) -> NoReturn:
+        while True:
+            await self._to_count.wait()
+            self._to_count.clear()
+            self._table.counts = await self._api.counts(self._selection)
+            self._to_draw.set()
+            await asyncio.sleep(_COUNTING_PAUSE)
 
 
-def _deleted() -> ServiceError:
-    return ServiceError("The media was deleted before it was ready.")
-
-
-def _is_internal(error: TransportQueryError) -> bool:
-    return any((problem.get("extensions") or {}).get("code") == "INTERNAL" for problem in error.errors or ())
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """As by Ctrl-C: the terminal gets its screen and its cursor back."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        yield
+    finally:
+        with suppress(RuntimeError):
+            loop.remove_signal_handler(signal.SIGTERM)

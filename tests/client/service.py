@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +66,18 @@ class Service:
             data: dict[str, Any] = json.load(response)["data"]
         return data
 
+    def request_uploads(self, *filenames: str, tags: Sequence[str] = ()) -> list[str]:
+        """The ids of new media, UPLOADING, of 1,000 bytes each."""
+        inputs = [
+            {"filename": name, "mimeType": "image/png", "size": 1000, "tags": list(tags)}
+            for name in filenames
+        ]
+        answers = self.ask(
+            "mutation ($inputs: [RequestUploadInput!]!) { requestUploads(inputs: $inputs) { media { id } } }",
+            inputs=inputs,
+        )
+        return [answer["media"]["id"] for answer in answers["requestUploads"]]
+
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(number)
@@ -106,9 +118,9 @@ class Said:
 
 
 @contextmanager
-def started_upload(origin: str, *arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+def started(origin: str, *arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        upload_command(*arguments),
+        command(*arguments),
         cwd=CHECKOUT,
         env=client_environment(origin),
         text=True,
@@ -130,13 +142,21 @@ def finish(process: subprocess.Popen[str]) -> Said:
     return Said(code=process.returncode, stdout=stdout, stderr=stderr)
 
 
-def upload(origin: str, *arguments: str | Path) -> Said:
-    with started_upload(origin, *arguments) as process:
+def darkroom(origin: str, *arguments: str | Path) -> Said:
+    with started(origin, *arguments) as process:
         return finish(process)
 
 
+def upload(origin: str, *arguments: str | Path) -> Said:
+    return darkroom(origin, "upload", *arguments)
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "app", *map(str, arguments)]
+
+
 def upload_command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", "app", "upload", *map(str, arguments)]
+    return command("upload", *arguments)
 
 
 def client_environment(origin: str) -> Mapping[str, str]:

@@ -11,10 +11,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from app.client.api import AnnouncedUpload, Target
 from app.client.errors import FileProblemError, TransferRefusedError
 from app.client.files import BLOCK_BYTES, LocalFile, inspect
 from app.client.transfer import open_transfers
+from app.client.upload_api import AnnouncedUpload, Target
 from tests.serving import serve
 
 CONTENT = bytes(range(256)) * (5 * BLOCK_BYTES // 256) + b"the rest"

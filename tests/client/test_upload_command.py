@@ -1,14 +1,9 @@
 """The command as people and scripts meet it: a process of its own, against a service in another."""
 
-import fcntl
 import os
-import pty
 import re
 import signal
 import socket
-import struct
-import subprocess
-import termios
 import time
 import urllib.request
 from pathlib import Path
@@ -18,15 +13,13 @@ import pyvips
 
 from tests import pictures
 from tests.client.service import (
-    CHECKOUT,
     Said,
     Service,
-    client_environment,
     finish,
-    started_upload,
+    started,
     upload,
-    upload_command,
 )
+from tests.client.terminal import in_terminal, plain
 
 
 @pytest.fixture
@@ -123,14 +116,14 @@ def test_piped_output_is_plain_and_has_each_address_at_the_end_of_its_line(
 
 
 def test_a_narrow_terminal_shows_bars_and_whole_addresses(service: Service, photo: Path) -> None:
-    code, output = run_in_terminal(service.origin, photo, columns=60)
+    code, output = in_terminal(service.origin, "upload", photo, columns=60)
     assert code == 0
     assert "\x1b[" in output
     assert "━" in output
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", output)
+    text = plain(output)
     for status in ("UPLOADING", "READY"):
         assert status in text
-    addresses = re.findall(r"^http://\S+signature=\S+$", text.replace("\r\n", "\n"), re.MULTILINE)
+    addresses = re.findall(r"^http://\S+signature=\S+$", text, re.MULTILINE)
     assert len(addresses) >= 4
     with urllib.request.urlopen(addresses[0], timeout=10) as response:
         assert response.status == 200
@@ -187,7 +180,7 @@ def test_no_file_and_no_address_are_wrong_usage(photo: Path) -> None:
 
 def test_ctrl_c_gives_up_what_was_not_sent(service: Service, tmp_path: Path) -> None:
     big = write(tmp_path / "big.png", pictures.noise_png(3500, 3000))
-    with started_upload(service.origin, *[big] * 8) as process:
+    with started(service.origin, "upload", *[big] * 8) as process:
         assert process.stderr is not None
         assert process.stderr.readline().startswith("big.png: UPLOADING")
         process.send_signal(signal.SIGINT)
@@ -204,26 +197,3 @@ def test_ctrl_c_gives_up_what_was_not_sent(service: Service, tmp_path: Path) -> 
     assert {node["filename"] for node in nodes} == {"big.png"}
     assert "UPLOADING" not in {node["status"] for node in nodes}
     assert {"code": "CANCELLED"} in [node["failure"] for node in nodes]
-
-
-def run_in_terminal(origin: str, *arguments: str | Path, columns: int) -> tuple[int, str]:
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    process = subprocess.Popen(
-        upload_command(*arguments),
-        cwd=CHECKOUT,
-        env=client_environment(origin),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    output = b""
-    try:
-        while block := os.read(ours, 65536):
-            output += block
-    except OSError:  # Linux answers EIO when the last writer is gone
-        pass
-    finally:
-        os.close(ours)
-    return process.wait(timeout=30), output.decode()

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests import pictures
-from tests.client.service import Service, finish, started_upload
+from tests.client.service import Service, finish, started
 
 
 def test_watching_survives_that_the_service_is_killed(service: Service, tmp_path: Path) -> None:
@@ -12,7 +12,7 @@ def test_watching_survives_that_the_service_is_killed(service: Service, tmp_path
         photos.append(tmp_path / f"{number}.png")
         photos[-1].write_bytes(pictures.noise_png(3000, 2500))
     lines: list[str] = []
-    with started_upload(service.origin, *photos, "--json") as process:
+    with started(service.origin, "upload", *photos, "--json") as process:
         assert process.stderr is not None
         while not lines or "PROCESSING" not in lines[-1]:
             lines.append(process.stderr.readline().strip())

@@ -1,0 +1,93 @@
+"""`tag` and `tags`, as people and scripts meet them."""
+
+import pytest
+
+from tests.client.service import Service, darkroom
+from tests.client.terminal import in_terminal, plain
+
+NO_SUCH = "There is no such media."
+
+
+def tags_of(service: Service, media_id: str) -> set[str]:
+    media = service.ask("query ($id: ID!) { media(id: $id) { tags { name } } }", id=media_id)["media"]
+    return {tag["name"] for tag in media["tags"]}
+
+
+def test_tags_are_put_on_and_taken_off(service: Service) -> None:
+    ids = service.request_uploads("a.png", "b.png", tags=["Old", "kept"])
+    said = darkroom(service.origin, "tag", *ids, "--add", "New", "--add", "newer", "--remove", "OLD")
+    assert (said.code, said.stderr) == (0, "")
+    assert said.stdout == "a.png: New, kept, newer\nb.png: New, kept, newer\n"
+    assert all(tags_of(service, media_id) == {"New", "newer", "kept"} for media_id in ids)
+    said = darkroom(service.origin, "tag", ids[0], "--remove", "new", "--remove", "newer", "--remove", "kept")
+    assert said.stdout == "a.png: no tags\n"
+
+
+def test_one_that_is_not_there_does_not_hold_back_the_others(service: Service) -> None:
+    [media_id] = service.request_uploads("c.png")
+    said = darkroom(service.origin, "tag", "nonsense", media_id, "--add", "x", "--remove", "y", "--json")
+    assert said.code == 1
+    assert said.stderr == f"nonsense: {NO_SUCH}\n"
+    assert said.documents == [
+        {"id": "nonsense", "error": NO_SUCH},
+        {"id": media_id, "filename": "c.png", "tags": ["x"], "error": None},
+    ]
+
+
+def test_more_media_than_one_request_takes(service: Service) -> None:
+    ids = service.request_uploads(*[f"{number}.png" for number in range(60)])
+    ids += service.request_uploads(*[f"{number}.png" for number in range(60, 105)])
+    said = darkroom(service.origin, "tag", *ids, "--add", "all of them", "--json")
+    assert said.code == 0, said.stderr
+    assert [document["id"] for document in said.documents] == ids
+    [tag] = darkroom(service.origin, "tags", "--search", "All of", "--json").documents
+    assert (tag["name"], tag["slug"], tag["mediaCount"]) == ("all of them", "all-of-them", 105)
+
+
+def test_what_the_service_refuses_is_said_of_each(service: Service) -> None:
+    ids = service.request_uploads("d.png", "e.png")
+    said = darkroom(service.origin, "tag", *ids, "--add", "!?", "--json")
+    assert said.code == 1
+    assert [document["id"] for document in said.documents] == ids
+    assert all("must contain a letter or a digit" in document["error"] for document in said.documents)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ((), "Say what to do: --add NAME puts a tag on, --remove NAME takes one off.\n"),
+        (
+            ("--add", "Sea side", "--remove", "sea-side"),
+            "The tag sea-side can't be both added and removed.\n",
+        ),
+    ],
+)
+def test_what_can_not_be_meant_is_wrong_usage(
+    service: Service, options: tuple[str, ...], sentence: str
+) -> None:
+    said = darkroom(service.origin, "tag", "x", *options)
+    assert (said.code, said.stdout, said.stderr) == (2, "", sentence)
+
+
+def test_tags_are_listed_with_how_many_media_carry_them(service: Service) -> None:
+    service.request_uploads("f.png", "g.png", tags=["listed One"])
+    service.request_uploads("h.png", tags=["Listed Two"])
+    rows = [
+        line.split("\t")
+        for line in darkroom(service.origin, "tags", "--search", "listed").stdout.splitlines()
+    ]
+    assert [row[1:] for row in rows] == [["listed One", "listed-one", "2"], ["Listed Two", "listed-two", "1"]]
+    code, output = in_terminal(service.origin, "tags", "--search", "listed")
+    assert (code, plain(output)) == (0, "        2  listed One\n        1  Listed Two\n")
+
+
+def test_more_tags_than_one_page_has(service: Service) -> None:
+    for start in range(0, 120, 40):
+        service.request_uploads("i.png", tags=[f"page {number:03}" for number in range(start, start + 40)])
+    documents = darkroom(service.origin, "tags", "--search", "page", "--json").documents
+    assert [document["name"] for document in documents] == [f"page {number:03}" for number in range(120)]
+
+
+def test_that_there_are_none_is_said(service: Service) -> None:
+    said = darkroom(service.origin, "tags", "--search", "nothing begins so")
+    assert (said.code, said.stdout, said.stderr) == (0, "", "No tags match.\n")
