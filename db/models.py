@@ -51,6 +51,7 @@ class UploadStatus(StrEnum):
 class RenditionRole(StrEnum):
     THUMBNAIL = "THUMBNAIL"
     IMAGE = "IMAGE"
+    POSTER = "POSTER"
 
 
 class StepStatus(StrEnum):
