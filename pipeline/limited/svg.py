@@ -32,12 +32,8 @@ ACTIVE_ELEMENTS = frozenset(
     }
 )
 ACTIVE_SCHEMES = (
-    "javascript:",
-    "vbscript:",
-    "data:text/html",
-    "data:image/svg",
-    "data:application/",
-    "data:text/xml",
+    *("javascript:", "vbscript:"),
+    *("data:text/html", "data:text/xml", "data:image/svg", "data:application/"),
 )
 #: Those that every XML parser reads alike.
 ENCODINGS = (None, "utf-8", "us-ascii", "iso-8859-1")

@@ -34,7 +34,7 @@ ALL_FRAMES = "[n=-1,fail_on=error]"
 JPEG_DAMAGE = re.compile(r"Corrupt JPEG data: (?!\d+ extraneous bytes).*")
 JPEG_END = b"\xff\xd9"
 
-#: What libvips still reads when Python has no name for it: `thumbnail_source` does not hold its source's bytes.
+#: What libvips still reads when Python has no name for it: `thumbnail_source` does not hold these bytes.
 KEPT: list[bytes] = []
 
 pyvips.operation_block_set("VipsForeignLoad", True)
