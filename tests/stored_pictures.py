@@ -1,9 +1,9 @@
 """Pictures of 64 × 48 pixels that nothing here can encode, as `tests.pictures` shows them.
 
 The HEIC ones were made once with pillow-heif 1.8.1 (x265) from the quarters of `tests.pictures`, quality 55,
-4:2:0. TURNED and MIRRORED are stored on their side, with the boxes `irot` and `imir` *and* an EXIF orientation
-(6 and 5), of which only the boxes may be applied. DISPLAY_P3 says what its colours are by its colour codes
-alone, without an ICC profile. ANIMATED_JXL: three frames of one colour each, by imagecodecs 2026.3.6.
+4:2:0. TURNED and MIRRORED are stored on their side, with the boxes `irot` and `imir` *and* an EXIF
+orientation (6 and 5), of which only the boxes may be applied. DISPLAY_P3 says what its colours are by its
+colour codes alone, without an ICC profile. ANIMATED_JXL: three frames, by imagecodecs 2026.3.6.
 """
 
 from base64 import b64decode

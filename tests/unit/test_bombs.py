@@ -1,5 +1,6 @@
 """What would swell is refused on its header: in little memory, and long before a second has passed."""
 
+import os
 import time
 import zlib
 from pathlib import Path
@@ -58,7 +59,7 @@ async def test_a_bomb_is_refused_on_its_header(name: str, tmp_path: Path, job_di
     for work in (inspect_image, render_image):
         with pytest.raises(LimitExceededError, match=figure):
             await work(tmp_path / "bomb", job_dir, TIGHT)
-    assert list(job_dir.iterdir()) == []
+    assert os.listdir(job_dir) == []
 
 
 @pytest.mark.parametrize("name", BOMBS)
@@ -98,6 +99,4 @@ async def seconds_to_refuse(source: Path, job_dir: Path) -> float:
     with pytest.raises(PipelineError) as refused:
         await inspect_image(source, job_dir, ImageLimits())
     assert isinstance(refused.value, LimitExceededError)
-    seconds = time.perf_counter() - began
-    print(f"{source.name}: {seconds:.3f} s")
-    return seconds
+    return time.perf_counter() - began
