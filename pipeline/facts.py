@@ -10,7 +10,7 @@ from pipeline.recipe import ANIMATED_TYPES
 class ImageFacts:
     """Read from the header, nothing decoded: `width` and `height` in pixels as displayed (upright).
 
-    `pages` are the frames of an animation, else the pages or pictures in the file, of which the first is shown.
+    `pages` are the frames of an animation, else the pages or pictures in the file, of which one is shown.
     """
 
     mime_type: str
@@ -45,8 +45,8 @@ class RenditionFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRenditions:
-    """`files` from the widest to the narrowest, the animated ones last; `thumbhash` is standard base64 of the ThumbHash bytes
-    (evanw.github.io/thumbhash)."""
+    """`files` from the widest to the narrowest, the animated ones last; `thumbhash` is standard base64 of the
+    ThumbHash bytes (evanw.github.io/thumbhash)."""
 
     files: tuple[RenditionFile, ...]
     thumbhash: str

@@ -41,8 +41,8 @@ async def render_image(source: Path, job_dir: Path, limits: ImageLimits) -> Imag
     An animation (GIF, WebP, APNG) is also made as animated WebP, in widths of 320, 640 and 1280 by the same
     rule, with its delays and loop count.
 
-    The narrowest still WebP has the role THUMBNAIL, all others IMAGE; beside an animation the other stills are
-    POSTER. The same bytes may be rendered again into the same directory.
+    The narrowest still WebP has the role THUMBNAIL, all others IMAGE; beside an animation the other stills
+    are POSTER. The same bytes may be rendered again into the same directory.
 
     `job_dir` is a private directory that exists; after an error it may hold some of the files.
     Raises what `inspect_image` raises; CorruptInputError also when only a part of the picture can be decoded.

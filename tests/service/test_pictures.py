@@ -304,7 +304,7 @@ def sent_again(files: list[File]) -> list[File]:
 async def inspection_seconds(service: Service) -> dict[str, float]:
     rows = await service.fetch(
         "SELECT filename, min(extract(epoch FROM finished_at - started_at))::float8 AS seconds"
-        " FROM processing_step JOIN media ON media.id = media_id WHERE name = 'inspect' GROUP BY filename"
+        " FROM processing_steps JOIN media ON media.id = media_id WHERE name = 'inspect' GROUP BY filename"
     )
     return {row["filename"]: row["seconds"] for row in rows}
 
