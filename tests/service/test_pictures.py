@@ -39,6 +39,7 @@ AT_ONCE = 16
 ALONE_SECONDS = 15.0
 #: A bomb, from the beginning of its first step to FAILED.
 BOMB_SECONDS = 1.0
+BOMB_TRIES = 3
 
 #: What lossy encoding may do to the middle of a flat area.
 ENCODING = 14
@@ -255,6 +256,10 @@ async def develop_all(data_dir: Path) -> Gallery:
             after_once = proc.resident_bytes(service.pid)
             again = sent_again(files)
             alone = [await develop(client, file) for file in again]
+            for file in (file for file in again if file.name in BOMBS):
+                # A machine that is busy with something else is late by chance; a slow inspection always.
+                for _ in range(BOMB_TRIES):
+                    await develop(client, file)
             after_twice = proc.resident_bytes(service.pid)
             inspections = await inspection_seconds(service)
             watching.cancel()
@@ -452,10 +457,12 @@ def test_no_file_takes_more_than_its_share(gallery: Gallery) -> None:
     assert max(developed.seconds for developed in gallery.developed.values()) < ONE_SECONDS
 
 
-def test_no_file_alone_takes_long(gallery: Gallery, record_property: Callable[[str, object], None]) -> None:
-    record_property("bombs", {name: round(gallery.inspections.get(name, 0), 3) for name in BOMBS})
+def test_no_file_alone_takes_long(
+    gallery: Gallery, record_testsuite_property: Callable[[str, object], None]
+) -> None:
+    record_testsuite_property("bombs", {name: round(gallery.inspections.get(name, 0), 3) for name in BOMBS})
     slowest = max(gallery.alone, key=lambda name: gallery.alone[name].seconds)
-    record_property("slowest", f"{slowest}: {gallery.alone[slowest].seconds:.2f} s")
+    record_testsuite_property("slowest", f"{slowest}: {gallery.alone[slowest].seconds:.2f} s")
     assert gallery.alone[slowest].seconds < ALONE_SECONDS, slowest
     ended_otherwise = [
         name for name, alone in gallery.alone.items() if alone.verdict != gallery.developed[name].verdict
@@ -472,11 +479,11 @@ def test_a_bomb_fails_within_a_second(gallery: Gallery, name: str) -> None:
 
 
 def test_the_service_holds_no_more_memory_the_second_time(
-    gallery: Gallery, record_property: Callable[[str, object], None]
+    gallery: Gallery, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     """What is decoded is decoded elsewhere, and nothing of it stays."""
     once, twice = gallery.costs.after_once, gallery.costs.after_twice
-    record_property("resident", f"{once // 1024**2} MiB, then {twice // 1024**2} MiB")
+    record_testsuite_property("resident", f"{once // 1024**2} MiB, then {twice // 1024**2} MiB")
     assert twice - once < SERVICE_GROWTH
 
 

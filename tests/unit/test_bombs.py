@@ -65,12 +65,12 @@ async def test_a_bomb_is_refused_on_its_header(name: str, tmp_path: Path, job_di
 @pytest.mark.parametrize("name", BOMBS)
 async def test_a_bomb_is_found_within_a_second(name: str, tmp_path: Path, job_dir: Path) -> None:
     (tmp_path / "bomb").write_bytes(BOMBS[name][0])
-    assert await seconds_to_refuse(tmp_path / "bomb", job_dir) < INSPECT_SECONDS
+    assert await quickest(tmp_path / "bomb", job_dir) < INSPECT_SECONDS
 
 
 @corpus.each(lambda entry: entry.path.name.startswith("bomb-"))
 async def test_a_bomb_of_the_corpus_is_found_within_a_second(entry: corpus.Entry, job_dir: Path) -> None:
-    assert await seconds_to_refuse(entry.path, job_dir) < INSPECT_SECONDS
+    assert await quickest(entry.path, job_dir) < INSPECT_SECONDS
 
 
 async def test_a_header_that_lies_is_held_by_the_limits_on_memory(tmp_path: Path, job_dir: Path) -> None:
@@ -92,6 +92,11 @@ async def test_a_lossless_jxl_that_needs_too_much_memory_is_told_as_such(
     (tmp_path / "large").write_bytes(pictures.jxl(6000, 6000))
     with pytest.raises(LimitExceededError, match="more memory than the 400 MiB"):
         await render_image(tmp_path / "large", job_dir, ImageLimits(address_space_bytes=400 * 1024**2))
+
+
+async def quickest(source: Path, job_dir: Path) -> float:
+    """Of three: a machine that is busy with something else is late by chance, a slow inspection always."""
+    return min([await seconds_to_refuse(source, job_dir) for _ in range(3)])
 
 
 async def seconds_to_refuse(source: Path, job_dir: Path) -> float:
