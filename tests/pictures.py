@@ -196,7 +196,7 @@ def jxl(width: int = 64, height: int = 48, *, alpha: bool = False, container: bo
         image = _see_through(image)
     # The wheel's stub is behind its code.
     encoder = Encoder(  # type: ignore[call-arg]
-        mode="RGBA" if alpha else "RGB", lossless=True, num_threads=1, use_container=container
+        mode="RGBA" if alpha else "RGB", lossless=True, effort=1, num_threads=1, use_container=container
     )
     return bytes(encoder(bytes(image.write_to_memory()), width, height, jpeg_encode=False))
 
