@@ -136,11 +136,11 @@ def tiff(
     return bytes(_animated(image, pages).tiffsave_buffer(**options))
 
 
-def fax(width: int = 64, height: int = 48, *, compression: str = "ccittfax4") -> bytes:
+def fax(width: int = 64, height: int = 48) -> bytes:
     """Black and white, one bit a pixel: the left half is black."""
     image = pyvips.Image.black(width, height).copy(interpretation="b-w")
     image = image.draw_rect([255], width // 2, 0, width - width // 2, height, fill=True)
-    return bytes(image.tiffsave_buffer(compression=compression, bitdepth=1))
+    return bytes(image.tiffsave_buffer(compression="ccittfax4", bitdepth=1))
 
 
 def raw(*, big_endian: bool = False, tags: Sequence[tuple[int, int]] = ((254, 1), (330, 8))) -> bytes:
