@@ -63,6 +63,7 @@ class UploadStatus(StrEnum):
 class RenditionRole(StrEnum):
     THUMBNAIL = "THUMBNAIL"
     IMAGE = "IMAGE"
+    POSTER = "POSTER"
 
 
 class StepStatus(StrEnum):

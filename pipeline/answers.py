@@ -13,18 +13,20 @@ from stat import S_ISREG
 from pipeline.facts import (
     ChildCrashedError,
     CorruptInputError,
+    DrawingFacts,
     ImageFacts,
     ImageRenditions,
     LimitExceededError,
     PipelineError,
     RenditionFile,
+    UnsupportedFormatError,
 )
 from pipeline.limits import ImageLimits
 from pipeline.process import out_of_memory
-from pipeline.recipe import FORMATS, MAX_SIDE, MAX_WIDTH, file_name
+from pipeline.recipe import ANIMATION, FORMATS, MAX_SIDE, MAX_WIDTH, file_name
 from pipeline.sniff import SUPPORTED_IMAGES
 
-_NAME = re.compile(r"(webp|avif|jpeg)-([1-9][0-9]{0,4})")
+_NAME = re.compile(r"(webp|avif|jpeg|animation)-([1-9][0-9]{0,4})")
 _MAX_FILES = 16
 _MAX_REASON_CHARACTERS = 200
 #: Fewest and most, with room: real ones have 13 to 26.
@@ -40,9 +42,17 @@ def image_facts(answer: dict[str, object], mime_type: str, limits: ImageLimits) 
         height=_integer(result, "height", limits.max_pixels),
         pages=_integer(result, "pages", limits.max_pages),
     )
-    if facts.width * facts.height * facts.pages > limits.max_pixels:
+    decoded = facts.pages if facts.animated else 1
+    if facts.width * facts.height * decoded > limits.max_pixels:
         raise _nonsense("size")
     return facts
+
+
+def drawing_facts(answer: dict[str, object], mime_type: str, limits: ImageLimits) -> DrawingFacts:
+    """That it is a harmless drawing, or the error that the child reports; else ChildCrashedError."""
+    if _result(answer, mime_type, limits):
+        raise _nonsense("result")
+    return DrawingFacts(mime_type=mime_type)
 
 
 def image_renditions(
@@ -56,7 +66,7 @@ def image_renditions(
     files = [_rendition(entry, job_dir) for entry in entries]
     if len({file.name for file in files}) != len(files):
         raise _nonsense("files")
-    return ImageRenditions(files=_with_thumbnail(files), thumbhash=_thumbhash(result.get("thumbhash")))
+    return ImageRenditions(files=_with_roles(files), thumbhash=_thumbhash(result.get("thumbhash")))
 
 
 def _result(answer: dict[str, object], mime_type: str, limits: ImageLimits) -> dict[str, object]:
@@ -72,6 +82,8 @@ def _refused(kind: object, reason: str, mime_type: str, limits: ImageLimits) -> 
     match kind:
         case "corrupt":
             return CorruptInputError(f"The {SUPPORTED_IMAGES[mime_type]} data is damaged ({reason}).")
+        case "unsupported":
+            return UnsupportedFormatError(reason)
         case "limit":
             return LimitExceededError(f"The picture is too large. {reason}")
         case "memory":
@@ -119,12 +131,17 @@ def _byte_size(path: Path) -> int:
     return status.st_size
 
 
-def _with_thumbnail(files: list[RenditionFile]) -> tuple[RenditionFile, ...]:
-    webps = [file for file in files if file.mime_type == "image/webp"]
+def _with_roles(files: list[RenditionFile]) -> tuple[RenditionFile, ...]:
+    """The narrowest still WebP is the THUMBNAIL; beside an animation the other stills are its POSTER."""
+    moving = {file.name for file in files if file.name.startswith(f"{ANIMATION}-")}
+    stills = [file for file in files if file.name not in moving]
+    webps = [file for file in stills if file.mime_type == "image/webp"]
     if not webps:
         raise _nonsense("files")
     smallest = min(webps, key=lambda file: file.width)
-    return tuple(replace(file, role="THUMBNAIL") if file is smallest else file for file in files)
+    roles = dict.fromkeys((file.name for file in stills), "POSTER") if moving else {}
+    roles[smallest.name] = "THUMBNAIL"
+    return tuple(replace(file, role=roles.get(file.name, "IMAGE")) for file in files)
 
 
 def _thumbhash(value: object) -> str:

@@ -3,10 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.recipe import ANIMATED_TYPES
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
-    """Read from the header, nothing decoded: `width` and `height` in pixels as displayed (upright)."""
+    """Read from the header, nothing decoded: `width` and `height` in pixels as displayed (upright).
+
+    `pages` are the frames of an animation, else the pages or pictures in the file, of which one is shown.
+    """
 
     mime_type: str
     width: int
@@ -15,7 +20,14 @@ class ImageFacts:
 
     @property
     def animated(self) -> bool:
-        return self.pages > 1
+        return self.pages > 1 and self.mime_type in ANIMATED_TYPES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawingFacts:
+    """A vector drawing without anything active: it is handed out as a file, and has no renditions."""
+
+    mime_type: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +45,8 @@ class RenditionFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRenditions:
-    """`files` from the widest to the narrowest; `thumbhash` is standard base64 of the ThumbHash bytes
-    (evanw.github.io/thumbhash)."""
+    """`files` from the widest to the narrowest, the animated ones last; `thumbhash` is standard base64 of the
+    ThumbHash bytes (evanw.github.io/thumbhash)."""
 
     files: tuple[RenditionFile, ...]
     thumbhash: str

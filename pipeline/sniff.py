@@ -7,15 +7,21 @@ type is no promise that the rest of the file is sound.
 from codecs import getincrementaldecoder
 from dataclasses import dataclass
 
-#: Bytes from the start of the file that `sniff` wants to see; fewer are fine.
-HEAD_BYTES = 512
+#: Bytes from the start of the file that `sniff` wants to see; fewer are fine. Drawings begin with comments.
+HEAD_BYTES = 4096
 
-#: What is decoded here, by media type, and what it is called. APNG counts as PNG (its first frame).
+#: What is processed here, by media type, and what it is called. APNG counts as PNG.
 SUPPORTED_IMAGES = {
     "image/jpeg": "JPEG",
     "image/png": "PNG",
     "image/webp": "WebP",
     "image/gif": "GIF",
+    "image/heic": "HEIC",
+    "image/heif": "HEIF",
+    "image/avif": "AVIF",
+    "image/tiff": "TIFF",
+    "image/jxl": "JPEG XL",
+    "image/svg+xml": "SVG",
 }
 
 
@@ -42,6 +48,8 @@ _SIGNATURES = (
     (b"GIF89a", Sniffed("image/gif", "a GIF picture")),
     (b"II*\0", Sniffed("image/tiff", "a TIFF picture or a camera's raw file")),
     (b"MM\0*", Sniffed("image/tiff", "a TIFF picture or a camera's raw file")),
+    (b"II+\0", Sniffed("image/tiff", "a BigTIFF picture")),
+    (b"MM\0+", Sniffed("image/tiff", "a BigTIFF picture")),
     (b"BM", Sniffed("image/bmp", "a BMP picture")),
     (b"\0\0\1\0", Sniffed("image/vnd.microsoft.icon", "an icon")),
     (b"8BPS", Sniffed("image/vnd.adobe.photoshop", "a Photoshop file")),
@@ -66,24 +74,30 @@ _RIFF = {
     b"AVI ": Sniffed("video/x-msvideo", "an AVI film"),
 }
 
+_AVIF = Sniffed("image/avif", "an AVIF picture")
+_HEIC = Sniffed("image/heic", "a HEIC picture")
+_HEIF = Sniffed("image/heif", "a HEIF picture")
 #: ISO base media files, by the major brand at 8; any other brand is a film.
 _BRANDS = {
-    b"avif": Sniffed("image/avif", "an AVIF picture"),
-    b"avis": Sniffed("image/avif", "an AVIF picture"),
-    b"heic": Sniffed("image/heic", "a HEIC picture"),
-    b"heix": Sniffed("image/heic", "a HEIC picture"),
-    b"mif1": Sniffed("image/heif", "a HEIF picture"),
-    b"msf1": Sniffed("image/heif", "a HEIF picture"),
+    b"avif": _AVIF,
+    b"avis": _AVIF,
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), _HEIC),
+    b"mif1": _HEIF,
+    b"mif2": _HEIF,
+    b"msf1": _HEIF,
     b"qt  ": Sniffed("video/quicktime", "a QuickTime film"),
     b"M4A ": Sniffed("audio/mp4", "an M4A recording"),
 }
+#: How many compatible brands are looked at; real files have about six.
+_MAX_BRANDS = 32
 _FILM = Sniffed("video/mp4", "an MP4 film")
 _TRANSPORT_STREAM = Sniffed("video/mp2t", "an MPEG transport stream")
 
 _MARKUP = (
-    (b"<svg", Sniffed("image/svg+xml", "an SVG drawing")),
     (b"<!doctype html", Sniffed("text/html", "a web page")),
     (b"<html", Sniffed("text/html", "a web page")),
+    (b"<svg", Sniffed("image/svg+xml", "an SVG drawing")),
+    (b":svg", Sniffed("image/svg+xml", "an SVG drawing")),
     (b"<?xml", Sniffed("text/xml", "an XML document")),
 )
 
@@ -99,13 +113,23 @@ def sniff(head: bytes) -> Sniffed:
     if head[:4] == b"RIFF":
         return _RIFF.get(head[8:12], UNKNOWN)
     if head[4:8] == b"ftyp":
-        return _BRANDS.get(head[8:12], _FILM)
+        return _branded(head)
     for signature, sniffed in _SIGNATURES:
         if head.startswith(signature):
             return sniffed
     if head[0:377:188] == b"GGG":  # The sync byte of three packets in a row.
         return _TRANSPORT_STREAM
     return _text(head) or UNKNOWN
+
+
+def _branded(head: bytes) -> Sniffed:
+    """A major brand that leaves the coding open ("mif1") is told more exactly by the compatible ones."""
+    sniffed = _BRANDS.get(head[8:12], _FILM)
+    if sniffed is not _HEIF:
+        return sniffed
+    end = min(int.from_bytes(head[:4], "big"), 16 + 4 * _MAX_BRANDS)
+    compatible = (_BRANDS.get(head[at : at + 4]) for at in range(16, end, 4))
+    return next((brand for brand in compatible if brand in (_AVIF, _HEIC)), _HEIF)
 
 
 def _text(head: bytes) -> Sniffed | None:
@@ -116,5 +140,7 @@ def _text(head: bytes) -> Sniffed | None:
         return None
     if head.translate(None, _NOT_TEXT) != head:
         return None
-    folded = head.lower()
+    folded = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if not folded.startswith(b"<"):
+        return TEXT
     return next((sniffed for tag, sniffed in _MARKUP if tag in folded), TEXT)

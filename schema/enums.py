@@ -119,8 +119,9 @@ _describe(
 _describe(
     RenditionRole,
     "What a rendition is for.",
-    THUMBNAIL="The smallest one, for grids.",
-    IMAGE="A picture to show.",
+    THUMBNAIL="The smallest still, for grids.",
+    IMAGE="A picture to show; of an animation the one that moves.",
+    POSTER="A still to show in place of what moves.",
 )
 _describe(
     FailureCode,

@@ -19,7 +19,10 @@ class RequestUploadInput:
     filename: str = strawberry.field(
         description="Its name: 1 to 255 characters, no path separators or control characters."
     )
-    mime_type: str = strawberry.field(description="Its type: image/gif, image/jpeg, image/png or image/webp.")
+    mime_type: str = strawberry.field(
+        description="Its type: image/apng, image/avif, image/gif, image/heic, image/heif, image/jpeg, "
+        "image/jxl, image/png, image/svg+xml, image/tiff or image/webp."
+    )
     size: BigInt = strawberry.field(description="Its exact size in bytes, at least 1.")
     sha256: str | None = strawberry.field(
         default=None,

@@ -213,7 +213,9 @@ class Media(Node):
     description: str | None = strawberry.field(description="A description of the owner's choice.")
     metadata: JSON = strawberry.field(description="A free-form object of the client's, of at most 16 KiB.")
     visibility: Visibility = strawberry.field(description="Who may look at it.")
-    details: MediaDetails | None = strawberry.field(description="What is known of it; null until inspected.")
+    details: MediaDetails | None = strawberry.field(
+        description="What is known of it; null until inspected, and for a drawing."
+    )
     created_at: datetime = strawberry.field(description="When the upload was requested.")
     updated_at: datetime = strawberry.field(description="When it last changed.")
     ready_at: datetime | None = strawberry.field(description="When it became READY.")

@@ -2,8 +2,21 @@
 
 from db.models import MediaKind
 
-#: Declared MIME type → the extension of the object's key. Exactly the types that the pipeline decodes.
-ACCEPTED = {"image/gif": "gif", "image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
+#: Declared MIME type → the extension of the object's key. Exactly the types that the pipeline processes, and
+#: image/apng, as some clients call a PNG that moves. What a file is its bytes say; this is only a claim.
+ACCEPTED = {
+    "image/apng": "png",
+    "image/avif": "avif",
+    "image/gif": "gif",
+    "image/heic": "heic",
+    "image/heif": "heif",
+    "image/jpeg": "jpg",
+    "image/jxl": "jxl",
+    "image/png": "png",
+    "image/svg+xml": "svg",
+    "image/tiff": "tif",
+    "image/webp": "webp",
+}
 
 
 def kind_of(mime_type: str) -> MediaKind:

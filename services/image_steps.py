@@ -11,10 +11,10 @@ from typing import Any, Protocol
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.models import Blob, FailureCode, Media, MediaKind, Rendition, RenditionRole, utc_now
-from pipeline.facts import ImageFacts, RenditionFile
+from pipeline.facts import DrawingFacts, ImageFacts, RenditionFile
 from pipeline.images import inspect_image, render_image
 from pipeline.limits import ImageLimits
-from pipeline.recipe import RECIPE
+from pipeline.recipe import DRAWING_TYPE, RECIPE
 from services.keys import rendition_key
 from services.processing_steps import INSPECT, RENDITIONS
 from services.step_failures import ClaimMismatch
@@ -40,7 +40,7 @@ class StepOutcome(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspected:
-    facts: ImageFacts
+    facts: ImageFacts | DrawingFacts
     fetched: FetchedObject
 
     async def record(self, session: AsyncSession, blob: Blob) -> dict[str, Any]:
@@ -50,18 +50,13 @@ class Inspected:
             "detected_mime_type": self.facts.mime_type,
             "sha256": self.fetched.sha256,
             "sha256_verified": True,
-            "details": {
-                "width": self.facts.width,
-                "height": self.facts.height,
-                "animated": self.facts.animated,
-                "thumbhash": None,
-            },
+            "details": _details(self.facts),
         }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    details: dict[str, Any]
+    details: dict[str, Any] | None
     renditions: tuple[Rendition, ...]
 
     async def record(self, session: AsyncSession, blob: Blob) -> dict[str, Any]:
@@ -77,7 +72,12 @@ async def inspect(step: StepInput) -> Inspected:
 
 
 async def render(step: StepInput) -> Rendered:
-    """Make the renditions and store them under keys that a second attempt would write again alike."""
+    """Make the renditions and store them under keys that a second attempt would write again alike.
+
+    A drawing has none: it is never rendered, only handed out as an attachment.
+    """
+    if step.media.detected_mime_type == DRAWING_TYPE:
+        return Rendered(details=None, renditions=())
     source, _ = await _fetch(step, size=step.media.size, sha256=step.blob.sha256)
     made = await render_image(source, step.directory, step.limits)
     renditions = tuple([await _store(step, file) for file in made.files])
@@ -88,6 +88,12 @@ async def render(step: StepInput) -> Rendered:
 
 #: The work of each step of `IMAGE_DAG`.
 WORK: dict[str, Callable[[StepInput], Awaitable[StepOutcome]]] = {INSPECT: inspect, RENDITIONS: render}
+
+
+def _details(facts: ImageFacts | DrawingFacts) -> dict[str, Any] | None:
+    if isinstance(facts, DrawingFacts):
+        return None
+    return {"width": facts.width, "height": facts.height, "animated": facts.animated, "thumbhash": None}
 
 
 async def _fetch(step: StepInput, *, size: int, sha256: str | None) -> tuple[Path, FetchedObject]:

@@ -16,7 +16,13 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 CORPUS = Path(os.environ.get("DARKROOM_TEST_CORPUS") or CHECKOUT.parent / "shared" / "media")
 
 #: By content, whatever the file's name says.
-PICTURE_TYPES = frozenset({"image/jpeg", "image/png", "image/apng", "image/webp", "image/gif"})
+PICTURE_TYPES = frozenset(
+    {
+        *("image/jpeg", "image/png", "image/apng", "image/webp", "image/gif"),
+        *("image/heic", "image/avif", "image/tiff", "image/jxl"),
+    }
+)
+DRAWING_TYPE = "image/svg+xml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +61,13 @@ def each(chosen: Callable[[Entry], bool]) -> pytest.MarkDecorator:
 
 
 def is_picture(entry: Entry) -> bool:
-    """Of a type that Darkroom processes: JPEG, PNG (also animated), WebP or GIF."""
+    """Of a type that Darkroom makes renditions of."""
     return entry.mime_type in PICTURE_TYPES
+
+
+def is_drawing(entry: Entry) -> bool:
+    """Of a type that Darkroom hands out as it came."""
+    return entry.mime_type == DRAWING_TYPE
 
 
 def _parameters(chosen: Callable[[Entry], bool]) -> Iterable[object]:

@@ -7,8 +7,11 @@ one pixel whether a rendition stands right and has the right colours.
 import struct
 import zlib
 from collections.abc import Sequence
+from io import BytesIO
 
 import pyvips
+from PIL import Image
+from pillow_jxl import Encoder
 
 RED, GREEN, BLUE, WHITE = (230, 30, 40), (20, 160, 60), (30, 60, 200), (255, 255, 255)
 
@@ -95,6 +98,137 @@ def gif(width: int = 64, height: int = 48, *, frames: int = 1) -> bytes:
     return bytes(_animated(_quarters(width, height), frames).gifsave_buffer())
 
 
+def avif(
+    width: int = 64, height: int = 48, *, alpha: bool = False, display_p3: bool = False, gps: bool = False
+) -> bytes:
+    image = _quarters(width, height)
+    options: dict[str, object] = {"Q": 90, "effort": 0, "compression": "av1"}
+    if display_p3:
+        image, options["profile"] = image.icc_transform("p3", input_profile="srgb"), "p3"
+    if alpha:
+        image = _see_through(image)
+    if gps:
+        image = _with_metadata(image)
+    return bytes(image.heifsave_buffer(**options))
+
+
+def tiff(
+    width: int = 64,
+    height: int = 48,
+    *,
+    alpha: bool = False,
+    cmyk: bool = False,
+    sixteen_bit: bool = False,
+    pages: int = 1,
+    gps: bool = False,
+    **options: object,
+) -> bytes:
+    """`options` are libvips' own: `tile`, `bigtiff`, `compression` …; further pages stand upside down."""
+    image = _quarters(width, height)
+    if cmyk:
+        image, options["profile"] = image.icc_transform("cmyk", input_profile="srgb"), "cmyk"
+    if alpha:
+        image = _see_through(image)
+    if sixteen_bit:
+        image = image.colourspace("rgb16")
+    if gps:
+        image = _with_metadata(image)
+    return bytes(_animated(image, pages).tiffsave_buffer(**options))
+
+
+def fax(width: int = 64, height: int = 48) -> bytes:
+    """Black and white, one bit a pixel: the left half is black."""
+    image = pyvips.Image.black(width, height).copy(interpretation="b-w")
+    image = image.draw_rect([255], width // 2, 0, width - width // 2, height, fill=True)
+    return bytes(image.tiffsave_buffer(compression="ccittfax4", bitdepth=1))
+
+
+def raw(*, big_endian: bool = False, tags: Sequence[tuple[int, int]] = ((254, 1), (330, 8))) -> bytes:
+    """What a camera's raw file begins with: a directory that says that this page is only a preview."""
+    order = ">" if big_endian else "<"
+    value = "HH" if big_endian else "I"
+    entries = b"".join(
+        struct.pack(f"{order}HHI{value}", tag, 4, 1, *((0, number) if big_endian else (number,)))
+        for tag, number in tags
+    )
+    head = (b"MM" if big_endian else b"II") + struct.pack(f"{order}HI", 42, 8)
+    return head + struct.pack(f"{order}H", len(tags)) + entries + bytes(64)
+
+
+def apng(
+    width: int = 64,
+    height: int = 48,
+    *,
+    frames: int = 3,
+    delays: Sequence[int] = (),
+    loop: int = 0,
+    alpha: bool = False,
+    default_image: bool = False,
+) -> bytes:
+    """Every second frame stands upside down. `default_image`: also a still that is none of the frames."""
+    image = _quarters(width, height)
+    if alpha:
+        image = _see_through(image)
+    mode = "RGBA" if alpha else "RGB"
+    views = [
+        Image.frombytes(mode, (width, height), bytes(view.write_to_memory()))
+        for view in (image, image.rot180())
+    ]
+    shown = [views[number % 2] for number in range(frames)]
+    if default_image:
+        shown.insert(0, views[0])
+    file = BytesIO()
+    shown[0].save(
+        file,
+        "PNG",
+        save_all=True,
+        append_images=shown[1:],
+        duration=list(delays) or [100] * frames,
+        loop=loop,
+        default_image=default_image,
+    )
+    return file.getvalue()
+
+
+def jxl(width: int = 64, height: int = 48, *, alpha: bool = False, container: bool = False) -> bytes:
+    image = _quarters(width, height)
+    if alpha:
+        image = _see_through(image)
+    # The wheel's stub is behind its code.
+    encoder = Encoder(  # type: ignore[call-arg]
+        mode="RGBA" if alpha else "RGB", lossless=True, effort=1, num_threads=1, use_container=container
+    )
+    return bytes(encoder(bytes(image.write_to_memory()), width, height, jpeg_encode=False))
+
+
+def jxl_of_jpeg(data: bytes, width: int, height: int) -> bytes:
+    """A JPEG packed without loss, with its orientation and metadata, in a container of several boxes."""
+    encoder = Encoder(mode="RGB", lossless=True, num_threads=1)  # type: ignore[call-arg]
+    return bytes(encoder(data, width, height, jpeg_encode=True))
+
+
+def jxl_bomb(side: int) -> bytes:
+    """A codestream whose first bits promise a square: size written out in 30 bits, ratio 1:1."""
+    bits = 0 | 0b11 << 1 | (side - 1) << 3 | 1 << 33 | 1 << 36
+    return b"\xff\x0a" + bits.to_bytes(8, "little") + bytes(64)
+
+
+def promising(data: bytes, width: int, height: int) -> bytes:
+    """A HEIC or AVIF whose header promises so many pixels."""
+    at = data.index(b"ispe") + 8
+    return data[:at] + struct.pack(">II", width, height) + data[at + 8 :]
+
+
+def png_with(*chunks: tuple[bytes, bytes]) -> bytes:
+    """A sound PNG with further chunks (kind, content) after its header."""
+    sound = png()
+    return sound[:33] + b"".join(_chunk(kind, content) for kind, content in chunks) + sound[33:]
+
+
+def svg(content: str = "<circle r='9'/>", *, before: str = "", attributes: str = "") -> bytes:
+    return f"{before}<svg xmlns='http://www.w3.org/2000/svg' {attributes}>{content}</svg>".encode()
+
+
 def noise_png(width: int, height: int) -> bytes:
     """As slow to process as a picture of its size can be."""
     band = pyvips.Image.gaussnoise(width, height, mean=128, sigma=60)
@@ -106,9 +240,15 @@ def png_bomb(width: int, height: int) -> bytes:
     """A sound header that promises `width` × `height` pixels, and almost no data."""
     header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        _chunk(kind, data)
         for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(4096))), (b"IEND", b""))
     )
+
+
+def apng_bomb(width: int, height: int, frames: int) -> bytes:
+    """A still that promises to be so many frames."""
+    sound = png(width, height)
+    return sound[:33] + _chunk(b"acTL", struct.pack(">II", frames, 0)) + sound[33:]
 
 
 def gif_bomb(width: int, height: int, frames: int) -> bytes:
@@ -139,6 +279,10 @@ def corners(data: bytes) -> tuple[Sequence[float], ...]:
 
 def is_near(value: Sequence[float], expected: Sequence[float], tolerance: float) -> bool:
     return all(abs(a - b) <= tolerance for a, b in zip(value[:3], expected[:3], strict=True))
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def _quarters(width: int, height: int) -> "pyvips.Image":

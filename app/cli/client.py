@@ -45,7 +45,10 @@ def _moment(help: str) -> Any:
 
 @commands.command()
 def upload(
-    photos: Annotated[list[Path], typer.Argument(help="Pictures: JPEG, PNG, WebP or GIF.")],
+    photos: Annotated[
+        list[Path],
+        typer.Argument(help="Pictures: JPEG, PNG, WebP, GIF, HEIC, HEIF, AVIF, TIFF, JPEG XL or SVG."),
+    ],
     tag: Annotated[list[str] | None, typer.Option(help="Put this tag on each; may be given again.")] = None,
     title: Annotated[str | None, typer.Option(help="Give each this title.")] = None,
     watch: Annotated[bool, typer.Option(help="Follow each until it is READY or FAILED.")] = True,

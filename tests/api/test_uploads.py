@@ -244,7 +244,7 @@ async def test_more_than_a_hundred_files_are_refused_together(client: Client) ->
         ("mimeType", "jpeg", "INVALID_INPUT", "must look like image/jpeg"),
         ("mimeType", "image/jpeg; x=1", "INVALID_INPUT", "without parameters"),
         ("mimeType", "image/jpeg\r\nx: y", "INVALID_INPUT", "must look like image/jpeg"),
-        ("mimeType", "video/mp4", "UNSUPPORTED_TYPE", "image/gif, image/jpeg, image/png, image/webp"),
+        ("mimeType", "video/mp4", "UNSUPPORTED_TYPE", "image/apng, image/avif, image/gif, image/heic"),
         ("metadata", {"a": "x" * 16 * 1024}, "INVALID_INPUT", "at most 16,384 bytes as JSON"),
         ("metadata", [1], "INVALID_INPUT", "must be a JSON object"),
         ("metadata", "text", "INVALID_INPUT", "must be a JSON object"),

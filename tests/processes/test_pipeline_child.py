@@ -14,7 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.facts import ChildCrashedError, ImageRenditions, LimitExceededError, TimedOutError
+from pipeline.facts import (
+    ChildCrashedError,
+    ImageFacts,
+    ImageRenditions,
+    LimitExceededError,
+    TimedOutError,
+)
 from pipeline.images import inspect_image, render_image
 from pipeline.limits import ImageLimits
 from tests import pictures
@@ -277,7 +283,7 @@ async def test_many_at_once(source: Path, tmp_path: Path) -> None:
     for directory in directories:
         directory.mkdir()
     facts = await asyncio.gather(*(inspect_image(source, directory, LIMITS) for directory in directories))
-    assert {(fact.width, fact.height) for fact in facts} == {(1920, 1400)}
+    assert set(facts) == {ImageFacts(mime_type="image/png", width=1920, height=1400, pages=1)}
 
 
 def test_a_checkout_may_lie_in_a_path_with_spaces(tmp_path: Path, job_dir: Path) -> None:

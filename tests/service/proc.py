@@ -42,11 +42,12 @@ def has_loaded(pid: int, library: str) -> bool:
 
 def peak_bytes(pid: int) -> int:
     """The most memory it has held at once; 0 for a process that is gone."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0)
+    return _status_bytes(pid, "VmHWM")
+
+
+def resident_bytes(pid: int) -> int:
+    """The memory that it holds now; 0 for a process that is gone."""
+    return _status_bytes(pid, "VmRSS")
 
 
 def open_files_of(pid: int) -> int:
@@ -75,6 +76,14 @@ def go_on(pid: int) -> None:
 
 def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
+
+
+def _status_bytes(pid: int, name: str) -> int:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(name)), 0)
 
 
 def _works_in(process: Path, directory: Path) -> bool:

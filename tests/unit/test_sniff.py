@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.sniff import HEAD_BYTES, SUPPORTED_IMAGES, sniff
-from tests import corpus, pictures
+from tests import corpus, pictures, stored_pictures
 
-#: What the manifest says more exactly than 512 bytes can.
+#: What the manifest says more exactly than the first bytes can.
 BROADER = {
     "image/apng": "image/png",
     "video/webm": "video/x-matroska",
@@ -26,6 +26,23 @@ BROADER = {
         (pictures.webp(frames=2), "image/webp"),
         (pictures.gif(), "image/gif"),
         (b"GIF87a" + bytes(20), "image/gif"),
+        (pictures.apng(), "image/png"),
+        (stored_pictures.PLAIN, "image/heic"),
+        (pictures.avif(), "image/avif"),
+        (b"\0\0\0\x18ftypavis", "image/avif"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "image/heic"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1miafavif", "image/avif"),
+        (b"\0\0\0\x14ftypmif1\0\0\0\0mif1heic", "image/heif"),  # The box ends before the last brand.
+        (b"\xff\xff\xff\xffftypmif1\0\0\0\0" + b"mif1" * 40 + b"heic", "image/heif"),
+        (pictures.tiff(), "image/tiff"),
+        (pictures.tiff(bigtiff=True), "image/tiff"),
+        (b"MM\0*", "image/tiff"),
+        (b"MM\0+", "image/tiff"),
+        (pictures.jxl(), "image/jxl"),
+        (pictures.jxl(container=True), "image/jxl"),
+        (pictures.svg(), "image/svg+xml"),
+        (b"\n <?xml version='1.0'?><svg xmlns='x'>", "image/svg+xml"),
+        (pictures.svg(before=f"<!-- {'long ' * 500} -->"), "image/svg+xml"),
     ],
 )
 def test_supported_types_are_recognised(data: bytes, mime_type: str) -> None:
@@ -43,11 +60,10 @@ def test_supported_types_are_recognised(data: bytes, mime_type: str) -> None:
         (b"%PDF-1.7", "a PDF document"),
         (b"PK\x03\x04rest", "a ZIP archive or an office document"),
         (b"RIFF\0\0\0\0WAVE", "a WAV recording"),
-        (b"\0\0\0\x20ftypheic", "a HEIC picture"),
-        (b"\0\0\0\x20ftypavif", "an AVIF picture"),
         (b"\0\0\0\x20ftypisom", "an MP4 film"),
-        (b"\n <?xml version='1.0'?><svg xmlns='x'>", "an SVG drawing"),
         (b"<!DOCTYPE HTML><title>", "a web page"),
+        (b"<html><body><svg>", "a web page"),
+        (b"in a text <svg> is a word", "a text file"),
         (b"RIFF\0\0", "a file of unknown type"),
         (b"\0\1\2\3", "a file of unknown type"),
         (b"\xff\xd8", "a file of unknown type"),

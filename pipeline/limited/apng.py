@@ -1,0 +1,58 @@
+"""The frames of an APNG, by Pillow's reader of PNG alone: libvips reads the first."""
+
+import pyvips
+from PIL.PngImagePlugin import PngImageFile
+
+from pipeline import recipe
+from pipeline.limited.refusals import RefusalError, check_pixels, refused_input
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+#: Milliseconds; what browsers make of a delay that is shorter than 11.
+SHORTEST_DELAY, DEFAULT_DELAY = 11, 100
+
+
+def frames(source: str, limits: "dict[str, int]") -> "Any":
+    """All frames beneath each other, each at most as wide as the widest animation, with their delays."""
+    try:
+        with PngImageFile(source) as image:
+            return strip_of(image, limits)
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise refused_input(error) from None
+
+
+def strip_of(image: "Any", limits: "dict[str, int]") -> "Any":
+    first = 1 if image.info.get("default_image") else 0  # a still for those that can't show the rest
+    count = image.n_frames - first
+    check_pixels(image.width, image.height, count, limits)
+    profile, loop = image.info.get("icc_profile"), image.info.get("loop", 0)
+    content, delays, page = bytearray(), [], None
+    for number in range(first, first + count):
+        image.seek(number)
+        page = as_page(image, profile)
+        content += page.write_to_memory()
+        delay = int(image.info.get("duration", 0))
+        delays.append(delay if delay >= SHORTEST_DELAY else DEFAULT_DELAY)
+    if page is None:
+        raise RefusalError("corrupt", "it has no frames")
+    strip = pyvips.Image.new_from_memory(content, page.width, page.height * count, 4, "uchar")
+    strip = strip.copy(interpretation="srgb")
+    strip.set_type(pyvips.GValue.gint_type, "page-height", page.height)
+    strip.set_type(pyvips.GValue.gint_type, "loop", loop)
+    strip.set_type(pyvips.GValue.array_int_type, "delay", delays)
+    return strip
+
+
+def as_page(image: "Any", profile: "bytes | None") -> "Any":
+    if image.mode.startswith("I"):  # Grey of 16 bit, which converting would clip.
+        image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
+    rgba = image.convert("RGBA")
+    page = pyvips.Image.new_from_memory(rgba.tobytes(), rgba.width, rgba.height, 4, "uchar")
+    page = page.copy(interpretation="srgb")
+    if profile:
+        page.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    return page.thumbnail_image(
+        recipe.ANIMATION_WIDTHS[-1], height=recipe.MAX_SIDE, size="down", output_profile="srgb"
+    )
