@@ -4,7 +4,8 @@
 each, so that neither the average owner nor the average tag is like any real one.
 """
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -113,7 +114,11 @@ async def fill(dsn: str) -> Owners:
     try:
         async with connection.transaction():
             await connection.execute(_SETTLE)
-            for statement in (_OWNERS, _PLAN, _BLOBS, _MEDIA, _TAGS, _LINKS):
+            for statement in (_OWNERS, _PLAN, _BLOBS):
+                await connection.execute(statement)
+            async with _indexed_afterwards(connection):
+                await connection.execute(_MEDIA)
+            for statement in (_TAGS, _LINKS):
                 await connection.execute(statement)
             await connection.execute(
                 "CREATE TEMPORARY TABLE spelled (media_id uuid, words text[]) ON COMMIT DROP"
@@ -128,6 +133,19 @@ async def fill(dsn: str) -> Owners:
         return Owners(*(row["id"] for row in ids))
     finally:
         await connection.close()
+
+
+@asynccontextmanager
+async def _indexed_afterwards(connection: asyncpg.Connection) -> AsyncIterator[None]:
+    """The indexes of media are the same in the end, made in a fifth of the time."""
+    indexes = await connection.fetch("""
+        SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'media' AND indexname <> 'media_pkey'
+    """)
+    for index in indexes:
+        await connection.execute(f'DROP INDEX "{index["indexname"]}"')
+    yield
+    for index in indexes:
+        await connection.execute(index["indexdef"])
 
 
 def _spelled(rows: list[asyncpg.Record]) -> Iterator[tuple[UUID, list[str]]]:

@@ -144,6 +144,7 @@ async def page_media(
     conditions = _conditions(viewer, criteria) + [term.holds for term in terms if term is not lead]
     conditions += [~term.holds for term in _unwanted(viewer, criteria)]
     if lead is not None and _goes_by_links(lead, order):
+        conditions += _created(col(MediaTag.media_created_at), criteria)
         statement = _by_links(lead).where(*conditions)
         columns: Columns = (col(MediaTag.media_created_at), col(MediaTag.media_id))
     else:
@@ -248,13 +249,15 @@ def _conditions(viewer: User, criteria: MediaCriteria) -> list[ColumnElement[boo
         conditions.append(col(Media.status).in_(criteria.statuses))
     if criteria.visibility is not None:
         conditions.append(col(Media.visibility) == criteria.visibility)
-    if criteria.created_after is not None:
-        conditions.append(col(Media.created_at) > criteria.created_after)
-    if criteria.created_before is not None:
-        conditions.append(col(Media.created_at) < criteria.created_before)
+    conditions += _created(col(Media.created_at), criteria)
     if criteria.metadata:
         conditions += [col(Media.client_metadata).contains(criteria.metadata), _HAS_METADATA]
     return conditions
+
+
+def _created(at: SQLColumnExpression[Any], criteria: MediaCriteria) -> list[ColumnElement[bool]]:
+    after, before = criteria.created_after, criteria.created_before
+    return [*([] if after is None else [at > after]), *([] if before is None else [at < before])]
 
 
 def _terms(viewer: User, criteria: MediaCriteria) -> list[Term]:

@@ -84,7 +84,7 @@ class Library:
         return _page(places, request, rows, self.live_cursors.encode(state.end))
 
     async def first_of_tags(self, viewer: User, tags: Sequence[tuple[Tag, PageRequest]]) -> list[MediaPage]:
-        """The first page of the viewer's media with each tag, the newest first; empty for somebody else's tag.
+        """The first page of the viewer's media with each tag, newest first; empty for somebody else's tag.
 
         One statement for all pages of one length. The requests have no cursors.
         """
