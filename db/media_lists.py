@@ -144,8 +144,7 @@ async def page_media(
     conditions = _conditions(viewer, criteria) + [term.holds for term in terms if term is not lead]
     conditions += [~term.holds for term in _unwanted(viewer, criteria)]
     if lead is not None and _goes_by_links(lead, order):
-        conditions += _created(col(MediaTag.media_created_at), criteria)
-        statement = _by_links(lead).where(*conditions)
+        statement = _by_links(lead, conditions).where(*_created(col(MediaTag.media_created_at), criteria))
         columns: Columns = (col(MediaTag.media_created_at), col(MediaTag.media_id))
     else:
         statement = select(Media).where(*conditions, *(() if lead is None else (lead.selects,)))
@@ -216,10 +215,19 @@ def _goes_by_links(term: Term, order: MediaOrder) -> bool:
     return term.tag_id is not None and _COLUMNS[order] is _CREATED_AT
 
 
-def _by_links(tag: Term) -> SelectOfScalar[Media]:
-    return (
+def _by_links(tag: Term, conditions: Sequence[ColumnElement[bool]]) -> SelectOfScalar[Media]:
+    """From link to link, each time to its media: OFFSET 0 keeps the planner from meeting both from afar."""
+    linked = (
         select(Media)
-        .join(MediaTag, col(MediaTag.media_id) == col(Media.id))
+        .where(col(Media.id) == col(MediaTag.media_id), *conditions)
+        .correlate(MediaTag)
+        .offset(literal_column("0"))
+        .lateral()
+    )
+    return (
+        select(aliased(Media, linked))
+        .select_from(MediaTag)
+        .join(linked, true())
         .where(col(MediaTag.tag_id) == tag.tag_id)
     )
 
