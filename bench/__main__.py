@@ -30,7 +30,7 @@ async def run_page(home: Installation, options: Options) -> Result:
 
 
 async def run_pages(home: Installation, options: Options) -> Result:
-    return await pages.measure(home, rounds=options.rounds or 5)
+    return await pages.measure(home, rounds=options.rounds or 41)
 
 
 async def run_picture(home: Installation, options: Options) -> Result:

@@ -16,8 +16,8 @@ from db.sessions import Sessions, create_engine, create_sessions
 PAGE = 20
 DEEP = 999 * PAGE
 
-#: A sample is the mean of so many pages in a row; the first ones warm up.
-REPEATS, WARM_UP = 40, 10
+#: A sample is the mean of so many pages in a row: short, so that a busy moment meets both sides.
+REPEATS, WARM_UP = 10, 20
 
 LISTS = {
     "all of one owner, the newest first": (MediaCriteria(), MediaOrder.CREATED_AT_DESC),
