@@ -1,4 +1,4 @@
-"""Run the measurements: `python -m bench [page|picture|live|images|order|all]`.
+"""Run the measurements: `python -m bench [page|pages|picture|live|images|order|all]`.
 
 Everything happens on the loopback interface, in a temporary data directory, and is gone afterwards.
 """
@@ -14,7 +14,7 @@ from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench import event_order, image_chain, live, page, picture
+from bench import event_order, image_chain, live, page, pages, picture
 from bench.report import Result, conditions
 from bench.service import Installation, installation
 
@@ -27,6 +27,10 @@ class Options:
 
 async def run_page(home: Installation, options: Options) -> Result:
     return await page.measure(home, rounds=options.rounds or 5, media=options.media)
+
+
+async def run_pages(home: Installation, options: Options) -> Result:
+    return await pages.measure(home, rounds=options.rounds or 41)
 
 
 async def run_picture(home: Installation, options: Options) -> Result:
@@ -51,6 +55,7 @@ async def run_order(home: Installation, options: Options) -> Result:
 
 BENCHMARKS: dict[str, Callable[[Installation, Options], Awaitable[Result]]] = {
     "page": run_page,
+    "pages": run_pages,
     "picture": run_picture,
     "live": run_live,
     "images": run_images,

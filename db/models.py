@@ -16,6 +16,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Enum,
+    FetchedValue,
     ForeignKey,
     Identity,
     Index,
@@ -308,6 +309,7 @@ class Tag(SQLModel, table=True):
     __tablename__: ClassVar[Any] = "tags"
     __table_args__ = (
         Index("tags_owner_slug", "owner_id", "slug", unique=True, postgresql_where=text(IS_ALIVE)),
+        Index("tags_slug", "slug", postgresql_where=text(IS_ALIVE)),
         Index("tags_deleted", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
     )
 
@@ -321,14 +323,19 @@ class Tag(SQLModel, table=True):
 
 
 class MediaTag(SQLModel, table=True):
+    """`media_created_at` is the media's, kept by triggers: an index has the media of a tag in their order."""
+
     __tablename__: ClassVar[Any] = "media_tags"
-    __table_args__ = (Index("media_tags_tag", "tag_id", "media_id"),)
+    __table_args__ = (Index("media_tags_tag_created", "tag_id", "media_created_at", "media_id"),)
 
     media_id: UUID = Field(
         sa_column=Column(ForeignKey("media.id", ondelete="CASCADE"), primary_key=True, nullable=False)
     )
     tag_id: UUID = Field(
         sa_column=Column(ForeignKey("tags.id", ondelete="CASCADE"), primary_key=True, nullable=False)
+    )
+    media_created_at: datetime | None = Field(
+        default=None, sa_column=Column(_TIMESTAMP, FetchedValue(), nullable=False)
     )
 
 

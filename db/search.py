@@ -1,4 +1,4 @@
-"""Words: which ones a media is found by, and the statement of a search.
+"""Words: which ones a media is found by, and what a search asks.
 
 Words are made here and not by PostgreSQL's parser, so that they are the same in every database, whatever its
 locale: in the locale C, `to_tsvector` folds the letters of ASCII only (docs/decisions/0007).
@@ -6,15 +6,17 @@ locale: in the locale C, `to_tsvector` folds the letters of ASCII only (docs/dec
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Text, cast, func, literal, union_all
+from sqlalchemy import ARRAY, Text, cast, func, literal, literal_column, union_all
 from sqlalchemy.dialects.postgresql import TSQUERY, insert
+from sqlalchemy.sql import Select
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.models import Media, MediaSearch, MediaTag, Tag
+from db.terms import FEW, Term, alive_tags, carried, count_links
 
 #: Characters of a word that count; a lexeme may have 2,046 bytes.
 WORD_CHARACTERS = 64
@@ -54,28 +56,29 @@ async def save_words(session: AsyncSession, media: Media) -> None:
     )
 
 
-def found_by(words: Sequence[str], owner_id: UUID | None) -> list[ColumnElement[bool]]:
-    """The conditions on `Media` of a search: each word begins one of the media's own, or one of a tag of it.
-
-    With an owner only among that owner's media.
-    """
-    return [col(Media.id).in_(_with_word(word, owner_id)) for word in words]
-
-
-def _with_word(word: str, owner_id: UUID | None) -> ColumnElement[UUID]:
-    terms = [f"'{word}':*"] if owner_id is None else [f"'{_owner_word(owner_id)}'", f"'{word}':*"]
-    query = cast(literal(" & ".join(terms)), TSQUERY)
-    own = select(col(MediaSearch.media_id)).where(col(MediaSearch.words).op("@@")(query))
+def found_by(word: str, owner_id: UUID | None) -> Term:
+    """Media of which a word, or one of a tag, begins with `word`; with an owner, only that owner's."""
+    words = [f"'{word}':*"] if owner_id is None else [f"'{_owner_word(owner_id)}'", f"'{word}':*"]
+    own = col(MediaSearch.words).op("@@")(cast(literal(" & ".join(words)), TSQUERY))
     # A slug is the folded name with hyphens between its words.
     spelled = func.concat("-", func.replace(col(Tag.slug), "_", "-"))
-    tagged = (
-        select(col(MediaTag.media_id))
-        .join(Tag, col(Tag.id) == col(MediaTag.tag_id))
-        .where(spelled.contains(f"-{word}", autoescape=True), col(Tag.deleted_at).is_(None))
+    tag = [spelled.contains(f"-{word}", autoescape=True), *alive_tags(owner_id)]
+    few: Select[Any] = (
+        select(literal_column("1")).select_from(MediaSearch).where(own).limit(literal_column(str(FEW + 1)))
     )
-    if owner_id is not None:
-        tagged = tagged.where(col(Tag.owner_id) == owner_id)
-    return union_all(own, tagged).scalar_subquery()
+    return Term(
+        media_ids=union_all(
+            select(col(MediaSearch.media_id)).where(own),
+            select(col(MediaTag.media_id)).join(Tag, col(Tag.id) == col(MediaTag.tag_id)).where(*tag),
+        ),
+        rows=[
+            select(literal_column("1"))
+            .where(col(MediaSearch.media_id) == col(Media.id), own)
+            .correlate(Media),
+            carried(*tag),
+        ],
+        number=select(func.count()).select_from(few.subquery()).scalar_subquery() + count_links(*tag),
+    )
 
 
 def _owner_word(owner_id: UUID) -> str:

@@ -9,15 +9,15 @@ from uuid import UUID
 from strawberry.dataloader import DataLoader
 
 from db import models
-from db.media_lists import MediaCriteria, MediaOrder
-from resolvers.pages import media_connection
+from resolvers.pages import connection_of
 from schema.connections import MediaConnection
 from schema.enums import Disposition
 from schema.scalars import URL
 from schema.types import HttpHeader, SignedUrl, SingleUploadTarget
 from services.bundle import Services
 from services.delivery import Address
-from services.pages import page_request
+from services.library import MediaPage
+from services.pages import PageRequest, page_request
 from storage.objects import Disposition as StoreDisposition
 from storage.objects import SignedGet
 
@@ -62,12 +62,25 @@ class RequestContext:
 
         return self._optional(load)
 
+    @cached_property
+    def first_of_tag(self) -> DataLoader[tuple[models.Tag, PageRequest], MediaPage]:
+        async def load(asked: list[tuple[models.Tag, PageRequest]]) -> list[MediaPage]:
+            return await self.services.library.first_of_tags(self.viewer, asked)
+
+        return DataLoader(load, cache=False)
+
     async def media_of_tag(self, tag: models.Tag, first: int | None, after: str | None) -> MediaConnection:
-        criteria = MediaCriteria(tags_all=frozenset({tag.slug}))
+        """Only a page from a cursor on costs statements of its own."""
         request = page_request(first=first, after=after)
-        return await media_connection(
-            self.services.library, self.viewer, criteria, MediaOrder.CREATED_AT_DESC, request
-        )
+        if request.after is None:
+            page = await self.first_of_tag.load((tag, request))
+        else:
+            page = await self.services.library.page_of_tag(self.viewer, tag, request)
+
+        async def count() -> int:
+            return tag.media_count if tag.owner_id == self.viewer.id else 0
+
+        return connection_of(page, count)
 
     def upload_target(self, media: models.Media, upload: models.Upload) -> SingleUploadTarget | None:
         signed = self.services.uploads.target(media, upload)

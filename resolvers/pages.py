@@ -1,5 +1,7 @@
 """From the pages of the services to those of the contract."""
 
+from collections.abc import Awaitable, Callable
+
 from db.media_lists import MediaCriteria, MediaOrder
 from db.models import User
 from schema.connections import MediaConnection, MediaEdge, PageInfo
@@ -13,9 +15,13 @@ async def media_connection(
     library: Library, viewer: User, criteria: MediaCriteria, order: MediaOrder, request: PageRequest
 ) -> MediaConnection:
     page = await library.page(viewer, criteria, order, request)
+    return connection_of(page, lambda: library.count(viewer, criteria))
+
+
+def connection_of(page: MediaPage, count: Callable[[], Awaitable[int]]) -> MediaConnection:
     nodes = [Media.of(row) for row in page.media]
     return MediaConnection(
-        count=lambda: library.count(viewer, criteria),
+        count=count,
         edges=[MediaEdge(cursor=cursor, node=node) for cursor, node in zip(page.cursors, nodes, strict=True)],
         nodes=nodes,
         page_info=page_info(page),

@@ -101,7 +101,9 @@ _describe(
 )
 _describe(
     MediaOrder,
-    "The order of a list; media that are equal in it follow each other by their ids.",
+    "The order of a list; media that are equal in it follow each other by their ids. By CREATED_AT, whoever "
+    "pages through it meets each media that is there throughout exactly once; in the other orders one that "
+    "is changed between two pages may be met twice or not at all.",
     CREATED_AT_DESC="The newest first.",
     CREATED_AT_ASC="The oldest first.",
     UPDATED_AT_DESC="The last changed first.",

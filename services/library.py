@@ -10,8 +10,8 @@ from uuid import UUID
 from db.blobs import give_to_collector
 from db.events import log_state
 from db.media import change_media, delete_media, lock_media
-from db.media_lists import MediaCriteria, MediaOrder, Stretch, count_media, page_media
-from db.models import Media, MediaEventType, User, Visibility, is_same_json
+from db.media_lists import MediaCriteria, MediaOrder, Stretch, count_media, first_by_tag, page_media
+from db.models import Media, MediaEventType, Tag, User, Visibility, is_same_json
 from db.sessions import Sessions
 from pubsub.doorbell import Doorbell
 from services import validation
@@ -30,6 +30,8 @@ class Unset(Enum):
 
 
 UNSET: Final = Unset.UNSET
+
+_TAG_ORDER = MediaOrder.CREATED_AT_DESC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,14 +83,33 @@ class Library:
         async with self.sessions() as session:
             state = await log_state(session)
             rows = await page_media(session, viewer, criteria, order, stretch)
-        media, has_next, has_previous = request.cut(rows)
-        return MediaPage(
-            media=media,
-            cursors=[places.encode(row) for row in media],
-            has_next=has_next,
-            has_previous=has_previous,
-            live_cursor=self.live_cursors.encode(state.end),
-        )
+        return _page(places, request, rows, self.live_cursors.encode(state.end))
+
+    async def first_of_tags(self, viewer: User, tags: Sequence[tuple[Tag, PageRequest]]) -> list[MediaPage]:
+        """The first page of the viewer's media with each tag, newest first; empty for somebody else's tag.
+
+        One statement for all pages of one length. The requests have no cursors.
+        """
+        async with self.sessions() as session:
+            state = await log_state(session)
+            rows = {
+                size: await first_by_tag(session, viewer, ids, size + 1)
+                for size, ids in _by_size(viewer, tags).items()
+            }
+        live_cursor = self.live_cursors.encode(state.end)
+        pages = []
+        for tag, request in tags:
+            criteria = _of_tag(viewer, tag)
+            places = MediaPlaces(
+                cursors=self.page_cursors, viewer=viewer, criteria=criteria, order=_TAG_ORDER
+            )
+            media = rows.get(request.size, {}).get(tag.id, [])
+            pages.append(_page(places, request, media, live_cursor))
+        return pages
+
+    async def page_of_tag(self, viewer: User, tag: Tag, request: PageRequest) -> MediaPage:
+        """A page of the list that `first_of_tags` begins. Raises InvalidInput for a cursor of another one."""
+        return await self.page(viewer, _of_tag(viewer, tag), _TAG_ORDER, request)
 
     async def count(self, viewer: User, criteria: MediaCriteria) -> int:
         check_scope(viewer, criteria.scope)
@@ -147,6 +168,33 @@ class Library:
 
 def no_such_media(field: str) -> NotFound:
     return NotFound("There is no such media.", field)
+
+
+def _page(places: MediaPlaces, request: PageRequest, rows: Sequence[Media], live_cursor: str) -> MediaPage:
+    media, has_next, has_previous = request.cut(rows)
+    return MediaPage(
+        media=media,
+        cursors=[places.encode(row) for row in media],
+        has_next=has_next,
+        has_previous=has_previous,
+        live_cursor=live_cursor,
+    )
+
+
+def _of_tag(viewer: User, tag: Tag) -> MediaCriteria:
+    """Somebody else's tag is on none of the viewer's media, though one of theirs may have its slug."""
+    if tag.owner_id != viewer.id:
+        return MediaCriteria(media_ids=frozenset())
+    return MediaCriteria(tags_all=frozenset({tag.slug}))
+
+
+def _by_size(viewer: User, tags: Sequence[tuple[Tag, PageRequest]]) -> dict[int, list[UUID]]:
+    """The ids of the viewer's own tags, by the length of the page that is asked for."""
+    sizes: dict[int, list[UUID]] = {}
+    for tag, request in tags:
+        if tag.owner_id == viewer.id:
+            sizes.setdefault(request.size, []).append(tag.id)
+    return sizes
 
 
 def _clean_changes(changes: MediaChanges) -> dict[str, Any]:

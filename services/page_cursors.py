@@ -36,7 +36,9 @@ class PageCursors:
         mac, position = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
         if not hmac.compare_digest(mac, self._mac(scope, position)):
             raise InvalidInput(
-                f"{name} is not a cursor of this list: pass one that it gave, with the same filter.", name
+                f"{name} is not a cursor of this list: pass one that it gave, with the same filter and "
+                "order.",
+                name,
             )
         return position
 

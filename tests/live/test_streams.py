@@ -12,8 +12,8 @@ from sqlalchemy import update
 
 from db.events import prune_events
 from db.media import TagChange, change_media, create_media, delete_media, lock_media, retag_media
-from db.media_lists import MediaCriteria
-from db.models import EventLog, MediaEventType, MediaKind, MediaStatus, User, new_id, utc_now
+from db.media_lists import MediaCriteria, MediaScope
+from db.models import EventLog, MediaEventType, MediaKind, MediaStatus, User, Visibility, new_id, utc_now
 from db.sessions import Sessions
 from pubsub.doorbell import Doorbell
 from services.cursors import LiveCursors
@@ -58,6 +58,12 @@ class Owner:
         async with self.sessions() as session, session.begin():
             media = (await lock_media(session, self.id, [media_id]))[media_id]
             await retag_media(session, [TagChange(media=media, before=set(before), after=set(after))])
+        await self.doorbell.ring()
+
+    async def show(self, media_id: UUID, visibility: Visibility) -> None:
+        async with self.sessions() as session, session.begin():
+            media = (await lock_media(session, self.id, [media_id]))[media_id]
+            await change_media(session, media, MediaEventType.UPDATED, visibility=visibility)
         await self.doorbell.ring()
 
     async def delete(self, media_id: UUID) -> None:
@@ -395,6 +401,58 @@ async def test_a_library_is_its_owners(owner: Owner, sessions: Sessions, live: L
         await stranger.upload()
         media_id = await owner.upload()
         assert [u.media_id for u in await take(stream, 1)] == [media_id]
+
+
+async def test_a_foreign_media_is_told_while_it_is_public_and_then_no_more(
+    owner: Owner, sessions: Sessions, live: LiveEvents
+) -> None:
+    stranger = await add_user(sessions)
+    public = MediaCriteria(scope=MediaScope.PUBLIC)
+    async with aclosing(live.follow_library(stranger, public)) as stream:
+        await take(stream, 1)
+        media_id = await owner.upload()
+        await owner.show(media_id, Visibility.PUBLIC)
+        await owner.turn(media_id, PROCESSING)
+        seen = await take(stream, 2)
+        await owner.show(media_id, Visibility.PRIVATE)
+        (left,) = await take(stream, 1)
+        await owner.turn(media_id, READY)
+        await owner.delete(media_id)
+        other = await owner.upload()
+        await owner.show(other, Visibility.PUBLIC)
+        (following,) = await take(stream, 1)
+    assert told(seen) == ["UPDATED 2 UPLOADING", "STATUS_CHANGED 3 PROCESSING"]
+    assert all(update.matches for update in seen)
+    assert seen[0].media is not None
+    assert told([left]) == ["UPDATED 4 PROCESSING"]
+    assert not left.matches
+    assert left.media is None
+    assert (following.media_id, following.version) == (other, 2)
+
+
+async def test_the_stream_of_a_foreign_media_ends_when_it_is_no_longer_public(
+    owner: Owner, sessions: Sessions, live: LiveEvents
+) -> None:
+    stranger = await add_user(sessions)
+    media_id = await owner.upload()
+    with pytest.raises(NotFound):
+        await take(live.follow_media(stranger, media_id), 1)
+    await owner.show(media_id, Visibility.PUBLIC)
+    async with aclosing(live.follow_media(stranger, media_id)) as stream:
+        first = await take(stream, 1)
+        await owner.turn(media_id, PROCESSING)
+        second = await take(stream, 1)
+        await owner.show(media_id, Visibility.PRIVATE)
+        (last,) = await to_the_end(stream)
+    assert told([*first, *second, last]) == [
+        "SNAPSHOT 2 UPLOADING",
+        "STATUS_CHANGED 3 PROCESSING",
+        "UPDATED 4 PROCESSING",
+    ]
+    assert not last.matches
+    assert last.media is None
+    with pytest.raises(NotFound):
+        await take(live.follow_media(stranger, media_id), 1)
 
 
 async def test_streams_go_on_when_all_connections_are_lost(

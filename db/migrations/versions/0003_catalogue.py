@@ -28,6 +28,24 @@ END
 $$
 """
 
+#: The media of a tag in the order of their creation are one stretch of an index.
+PLACE_LINK = """
+CREATE FUNCTION place_link() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    SELECT created_at INTO NEW.media_created_at FROM media WHERE id = NEW.media_id;
+    RETURN NEW;
+END
+$$
+"""
+PLACE_LINKS_ANEW = """
+CREATE FUNCTION place_links_anew() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE media_tags SET media_created_at = NEW.created_at WHERE media_id = NEW.id;
+    RETURN NULL;
+END
+$$
+"""
+
 NEXT_MEDIA = sa.text("""
     SELECT id, owner_id, filename, title, description FROM media WHERE id > :last ORDER BY id LIMIT 500
 """)
@@ -41,6 +59,7 @@ def upgrade() -> None:
     _make_search()
     _count_tags()
     op.alter_column("processing_steps", "handed_back", new_column_name="uncounted_attempts")
+    _place_links()
     op.create_table(
         "idempotency_keys",
         sa.Column("owner_id", sa.Uuid(), nullable=False),
@@ -122,6 +141,7 @@ def _count_tags() -> None:
         unique=True,
         postgresql_where=sa.text("deleted_at IS NULL"),
     )
+    op.create_index("tags_slug", "tags", ["slug"], postgresql_where=sa.text("deleted_at IS NULL"))
     op.create_index(
         "tags_deleted", "tags", ["deleted_at"], postgresql_where=sa.text("deleted_at IS NOT NULL")
     )
@@ -137,3 +157,23 @@ def _count_tags() -> None:
             REFERENCING {table} TABLE AS changed
             FOR EACH STATEMENT EXECUTE FUNCTION count_tags('{sign}')
         """)
+
+
+def _place_links() -> None:
+    op.add_column("media_tags", sa.Column("media_created_at", sa.DateTime(timezone=True), nullable=True))
+    op.execute("""
+        UPDATE media_tags SET media_created_at = media.created_at FROM media WHERE media.id = media_id
+    """)
+    op.alter_column("media_tags", "media_created_at", nullable=False)
+    op.drop_index("media_tags_tag", "media_tags")
+    op.create_index("media_tags_tag_created", "media_tags", ["tag_id", "media_created_at", "media_id"])
+    op.execute(PLACE_LINK)
+    op.execute("""
+        CREATE TRIGGER media_tags_placed BEFORE INSERT ON media_tags
+        FOR EACH ROW EXECUTE FUNCTION place_link()
+    """)
+    op.execute(PLACE_LINKS_ANEW)
+    op.execute("""
+        CREATE TRIGGER media_links_placed_anew AFTER UPDATE OF created_at ON media
+        FOR EACH ROW WHEN (OLD.created_at <> NEW.created_at) EXECUTE FUNCTION place_links_anew()
+    """)
