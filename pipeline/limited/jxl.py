@@ -1,9 +1,18 @@
-"""JPEG XL, by libjxl in the wheel pillow-jxl-plugin; its decoder alone, none of Pillow's other formats."""
+"""JPEG XL, by libjxl in the wheel pillow-jxl-plugin; its decoder alone, none of Pillow's other formats.
+
+The wheel is under the GPL, so an installation may leave it out (docs/decisions/0009).
+"""
 
 import re
 
 import pyvips
-from pillow_jxl import Decoder
+
+try:
+    from pillow_jxl import Decoder
+
+    INSTALLED = True
+except ModuleNotFoundError:
+    INSTALLED = False
 
 from pipeline.limited.jxl_codestream import HEAD_BYTES, header, read_codestream
 from pipeline.limited.refusals import RefusalError, check_pixels
@@ -28,6 +37,8 @@ NEARLY_ALL = 0.6
 
 
 def size(source: str, limits: "dict[str, int]") -> "tuple[int, int, int]":
+    if not INSTALLED:
+        raise RefusalError("unsupported", "JPEG XL is not read by this installation.")
     width, height = header(read_codestream(source, HEAD_BYTES))
     check_pixels(width, height, 1, limits)
     return width, height, 1

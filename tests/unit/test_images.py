@@ -15,6 +15,8 @@ from pipeline.facts import (
     UnsupportedFormatError,
 )
 from pipeline.images import inspect_image, render_image
+from pipeline.limited import jxl
+from pipeline.limited.refusals import RefusalError
 from pipeline.limits import ImageLimits
 from tests import corpus, pictures, stored_pictures
 
@@ -315,6 +317,17 @@ async def test_an_animated_jxl_is_refused(workshop: Workshop) -> None:
     """Its decoder would show the last frame."""
     with pytest.raises(UnsupportedFormatError, match="animated JPEG XL"):
         await workshop.inspect(stored_pictures.ANIMATED_JXL)
+
+
+def test_a_jxl_is_refused_where_its_decoder_was_left_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "picture").write_bytes(pictures.jxl())
+    limits = {"max_pixels": LIMITS.max_pixels}
+    assert jxl.size(str(tmp_path / "picture"), limits)
+    monkeypatch.setattr(jxl, "INSTALLED", False)
+    with pytest.raises(RefusalError, match="not read by this installation"):
+        jxl.size(str(tmp_path / "picture"), limits)
 
 
 async def test_a_fax_becomes_black_on_white(workshop: Workshop) -> None:
