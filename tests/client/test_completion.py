@@ -35,7 +35,7 @@ def bash_script(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["do"], ["download"]),
+        (["dow"], ["download"]),
         (["ls", "--st"], ["--status"]),
         (["ls", "--status", ""], ["UPLOADING", "PROCESSING", "READY", "FAILED"]),
         (["watch", "--kind", "im"], ["IMAGE"]),
