@@ -1,5 +1,6 @@
 """Fixtures of every room: a private PostgreSQL for the session, a migrated database for each test."""
 
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -10,6 +11,12 @@ from db.sessions import create_engine
 from tests.postgres import create_database, migrated_template, postgres_server
 
 __all__ = ["postgres_server"]
+
+
+def pytest_configure() -> None:
+    """What a shell starts in the background is deaf to Ctrl-C, and so would be all that the tests start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 async def _migrate(url: str) -> None:

@@ -47,6 +47,8 @@ class Media:
     filename: str
     size: int
     title: str | None
+    description: str | None
+    metadata: dict[str, object]
     created_at: datetime
     updated_at: datetime
     visibility: str
@@ -66,12 +68,18 @@ class Filter:
     tags_any: tuple[str, ...] | None = None
     tags_none: tuple[str, ...] = ()
     search: str | None = None
+    kind: str | None = None
+    ids: frozenset[str] | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    metadata: dict[str, object] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class State:
     """What an event tells of a media: enough for the filters of streams."""
 
+    media_id: str
     owner: Viewer
     status: str
     visibility: str
@@ -100,6 +108,7 @@ class Told:
 
 
 def words(text: str) -> set[str]:
+    """Of texts whose letters need no more folding than this."""
     return set(re.findall(r"[^\W_]+", text.casefold()))
 
 
@@ -167,6 +176,7 @@ class Library:
 
     def _state(self, media: Media) -> State:
         return State(
+            media_id=media.id,
             owner=media.owner,
             status=media.status,
             visibility=media.visibility,
@@ -201,16 +211,33 @@ class Library:
             return False
         if filter.visibility is not None and media.visibility != filter.visibility:
             return False
-        own = words(media.filename) | words(media.title or "")
+        if filter.created_after is not None and media.created_at <= filter.created_after:
+            return False
+        if filter.created_before is not None and media.created_at >= filter.created_before:
+            return False
+        if not contains(media.metadata, filter.metadata or {}):
+            return False
+        own = words(media.filename) | words(media.title or "") | words(media.description or "")
         for tag in self.slugs_of(media):
             own |= words(tag)
         return all(any(word.startswith(part) for word in own) for part in words(filter.search or ""))
+
+
+def contains(whole: object, part: object) -> bool:
+    """As PostgreSQL says of jsonb (§8.14.3), for objects within objects."""
+    if isinstance(part, dict):
+        return isinstance(whole, dict) and all(
+            key in whole and contains(whole[key], value) for key, value in part.items()
+        )
+    return whole == part
 
 
 def holds(viewer: Viewer, filter: Filter, state: State) -> bool:
     return (
         in_scope(viewer, filter.scope, state)
         and filter.status in (None, state.status)
+        and filter.kind in (None, "IMAGE")
+        and (filter.ids is None or state.media_id in filter.ids)
         and state.slugs.issuperset(filter.tags_all)
         and (filter.tags_any is None or bool(state.slugs.intersection(filter.tags_any)))
         and state.slugs.isdisjoint(filter.tags_none)

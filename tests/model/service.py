@@ -5,15 +5,17 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import SecretStr
 from sqlalchemy import text
+from sqlmodel import col, select
 
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
-from db.models import Role, User, new_id
+from db.models import Media, ProcessingStep, Publication, Role, StepStatus, User, new_id
 from resolvers.context import RequestContext
 from resolvers.root import schema
 from tests.model.model import Filter, Told, Viewer
@@ -69,6 +71,18 @@ class Service:
     def wait_until_told(self, follower: Follower, number: int) -> None:
         """Until the stream has sent so many events; in vain, the comparison shows what is missing."""
         self._runner.run(self._wait(follower, number))
+
+    def store(self, key: str, data: bytes) -> None:
+        """As the client's PUT would."""
+        self._runner.run(self._store(key, data))
+
+    def work(self) -> None:
+        """Do what is queued, as a worker would, until nothing is."""
+        self._runner.run(self._work())
+
+    def let_streams_catch_up(self) -> None:
+        """Until nothing is on its way to them: what they have not sent by then, they don't send."""
+        self._runner.run(self._catch_up())
 
     def unfollow(self, followers: list[Follower]) -> None:
         self._runner.run(self._unfollow(followers))
@@ -127,6 +141,43 @@ class Service:
         if follower.task is not None and follower.task.done():
             follower.task.result()
 
+    async def _store(self, key: str, data: bytes) -> None:
+        path = self._runtime.settings.data_dir / "sent"
+        path.write_bytes(data)
+        await self._runtime.store.put_file(key, path, content_type="image/png")
+
+    async def _work(self) -> None:
+        services = self._runtime.services
+        due = select(ProcessingStep).where(col(ProcessingStep.status) == StepStatus.QUEUED)
+        while True:
+            async with self._runtime.sessions() as session:
+                steps = (await session.exec(due)).all()
+            if not steps:
+                break
+            for step in steps:
+                await services.processing.run_step(
+                    step.id, expected_attempt=step.attempt, job_id=step.job_id or 0
+                )
+        async with self._runtime.sessions() as session:
+            known = set((await session.exec(select(Media.id))).all())
+            known |= set((await session.exec(select(Publication.media_id))).all())
+        for media_id in known:
+            await services.publications.settle(media_id)
+
+    async def _catch_up(self) -> None:
+        for _ in range(1_000):
+            if not await self._is_behind():
+                break
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+
+    async def _is_behind(self) -> bool:
+        unnumbered = text("SELECT EXISTS (SELECT FROM media_events WHERE position IS NULL)")
+        async with self._runtime.engine.connect() as connection:
+            if (await connection.execute(unnumbered)).scalar_one():
+                return True
+        return self._runtime.feed.status.position < (await self._runtime.feed.state()).position
+
     async def _unfollow(self, followers: list[Follower]) -> None:
         tasks = [follower.task for follower in followers if follower.task is not None]
         for task in tasks:
@@ -138,11 +189,24 @@ class Service:
 def stream_filter(filter: Filter) -> Json:
     tags = {"all": list(filter.tags_all), "any": filter.tags_any, "none": list(filter.tags_none)}
     status = None if filter.status is None else [filter.status]
-    return {"scope": filter.scope, "status": status, "tags": tags}
+    kind = None if filter.kind is None else [filter.kind]
+    ids = None if filter.ids is None else sorted(filter.ids)
+    return {"scope": filter.scope, "status": status, "kind": kind, "ids": ids, "tags": tags}
 
 
 def list_filter(filter: Filter) -> Json:
-    return {**stream_filter(filter), "visibility": filter.visibility, "search": filter.search}
+    return {
+        **stream_filter(filter),
+        "visibility": filter.visibility,
+        "search": filter.search,
+        "createdAfter": moment(filter.created_after),
+        "createdBefore": moment(filter.created_before),
+        "metadata": filter.metadata,
+    }
+
+
+def moment(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
 
 
 @asynccontextmanager

@@ -1,8 +1,10 @@
 """Two owners and an admin change a library in every way; after each change the service must be the model."""
 
 import os
+import sys
 from base64 import b64decode
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests import pictures
 from tests.model.model import ORDERS, PRIVATE, PUBLIC, SLUGS, Filter, Library, Media, Tag, Viewer, ids
 from tests.model.service import Json, Running, Service, list_filter
 
@@ -28,15 +31,46 @@ ADMIN = Viewer(name="admin", admin=True)
 VIEWERS = (ANNA, BERT, ADMIN)
 OWNERS = (ANNA, BERT)
 
+#: Of three sizes in bytes.
+PICTURES = tuple(pictures.png(side, side) for side in (4, 24, 64))
 FILENAMES = ("beach.jpg", "Beach_2024.JPG", "äpfel.png", "Zoo.gif", "a.webp")
 TITLES = (None, "Red Beach", "sunny DAY", "Ärger im Zoo")
-SEARCHES = ("beach", "be", "red be", "2024", "sun", "ÄRGER", "zoo gif", "2", "nothing")
+DESCRIPTIONS = (None, "A long day.", "beach, sea and ÄRGER")
+METADATA: tuple[Json, ...] = (
+    {},
+    {"camera": "M6", "place": {"city": "Rome"}},
+    {"place": {"city": "Oslo", "zip": 150}},
+)
+CONTAINED: tuple[Json, ...] = (
+    {},
+    {"camera": "M6"},
+    {"place": {"city": "Rome"}},
+    {"place": {}},
+    {"city": "Rome"},
+)
+SEARCHES = (
+    "o",
+    "owner",
+    "long d",
+    "sea",
+    "beach",
+    "be",
+    "red be",
+    "2024",
+    "sun",
+    "ÄRGER",
+    "zoo gif",
+    "2",
+    "nothing",
+)
 
 FACTS = "id version status visibility title filename size createdAt updatedAt"
 MEDIA = f"media {{ {FACTS} }} userErrors {{ code message }}"
 CREATE = f"""
-    mutation ($input: RequestUploadInput!) {{ requestUpload(input: $input) {{ {MEDIA} upload {{ id }} }} }}
+    mutation ($input: RequestUploadInput!) {{ requestUpload(input: $input) {{ {MEDIA} upload {{ id key }} }}
+    }}
 """
+FINALIZE = "mutation ($id: ID!) { finalizeUpload(uploadId: $id) { media { status } userErrors { code } } }"
 ABORT = "mutation ($id: ID!) { abortUpload(uploadId: $id) { upload { status } userErrors { code } } }"
 UPDATE = f"mutation ($input: UpdateMediaInput!) {{ updateMedia(input: $input) {{ {MEDIA} }} }}"
 DELETE = "mutation ($id: ID!) { deleteMedia(id: $id) { deletedId userErrors { code } } }"
@@ -62,7 +96,8 @@ LIST = """
         filter: $filter, orderBy: $order, first: $first, after: $after, last: $last, before: $before
       ) {
         totalCount pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
-        nodes { id version status visibility title filename size tags { id } upload { id } } } }
+        nodes { id version status visibility title filename size tags { id } upload { id }
+          renditions { url { expiresAt } } } } }
 """
 NODES = f"query ($ids: [ID!]!) {{ nodes(ids: $ids) {{ ... on Media {{ {FACTS} }} }} }}"
 
@@ -81,6 +116,8 @@ filters = st.builds(
     Filter,
     scope=st.sampled_from(["MINE", "PUBLIC", "ALL"]),
     status=st.sampled_from([None, None, "UPLOADING", "FAILED", "READY"]),
+    kind=st.sampled_from([None, None, "IMAGE", "VIDEO"]),
+    metadata=st.none() | st.sampled_from(CONTAINED),
     visibility=st.sampled_from([None, None, PUBLIC, PRIVATE]),
     tags_all=st.just(()) | slugs,
     tags_any=st.none() | slugs,
@@ -98,21 +135,29 @@ class LibraryMachine(RuleBasedStateMachine):
     def begin(self) -> None:
         self.model = Library()
         self.uploads: dict[str, str] = {}
+        self.keys: dict[str, tuple[str, bytes]] = {}
         for viewer in VIEWERS:
             self.service.add(viewer)
         self.followers = [self.service.follow(viewer, filter, 0) for viewer, filter in STREAMS]
 
     def teardown(self) -> None:
-        self.service.unfollow(self.followers)
-        self.service.forget_everything()
+        try:
+            if sys.exc_info()[0] is None:
+                self.service.let_streams_catch_up()
+                self.every_stream_has_told_what_the_model_says()
+        finally:
+            self.service.unfollow(self.followers)
+            self.service.forget_everything()
 
     # Changes.
 
     @rule(
         owner=st.sampled_from(OWNERS),
         filename=st.sampled_from(FILENAMES),
-        size=st.integers(1, 3),
+        picture=st.sampled_from(range(len(PICTURES))),
         title=st.sampled_from(TITLES),
+        description=st.sampled_from(DESCRIPTIONS),
+        metadata=st.sampled_from(METADATA),
         names=st.just([]) | tag_names,
         visibility=st.sampled_from([PUBLIC, PRIVATE]),
     )
@@ -120,16 +165,26 @@ class LibraryMachine(RuleBasedStateMachine):
         self,
         owner: Viewer,
         filename: str,
-        size: int,
+        picture: int,
         title: str | None,
+        description: str | None,
+        metadata: Json,
         names: list[str],
         visibility: str,
     ) -> None:
-        given = {"filename": filename, "size": size, "title": title, "visibility": visibility, "tags": names}
-        answer = self.service.ask(owner, CREATE, input={**given, "mimeType": "image/jpeg"})["requestUpload"]
+        given = {
+            "filename": filename,
+            "size": len(PICTURES[picture]),
+            "title": title,
+            "description": description,
+        }
+        given |= {"description": description, "visibility": visibility, "tags": names}
+        given |= {"metadata": metadata, "mimeType": "image/png"}
+        answer = self.service.ask(owner, CREATE, input=given)["requestUpload"]
         assert answer["userErrors"] == []
         facts = answer["media"]
         self.uploads[facts["id"]] = answer["upload"]["id"]
+        self.keys[facts["id"]] = (answer["upload"]["key"], PICTURES[picture])
         self.model.create(
             Media(
                 id=facts["id"],
@@ -138,8 +193,10 @@ class LibraryMachine(RuleBasedStateMachine):
                 created_at=datetime.fromisoformat(facts["createdAt"]),
                 updated_at=datetime.fromisoformat(facts["updatedAt"]),
                 filename=filename,
-                size=size,
+                size=len(PICTURES[picture]),
                 title=title,
+                description=description,
+                metadata=metadata,
                 visibility=visibility,
                 tag_ids=self._tag_ids(owner, names, create=True),
             )
@@ -204,6 +261,7 @@ class LibraryMachine(RuleBasedStateMachine):
         if wanted != (media.title, media.visibility):
             media = self.model.change(media, title=wanted[0], visibility=wanted[1])
             self._refresh([media.id])
+            self.service.work()
         assert answer["media"]["version"] == media.version
 
     @precondition(lambda self: self.model.media)
@@ -213,6 +271,21 @@ class LibraryMachine(RuleBasedStateMachine):
         other = PRIVATE if media.visibility == PUBLIC else PUBLIC
         self.service.ask(media.owner, UPDATE, input={"id": media.id, "visibility": other})
         self.model.change(media, visibility=other)
+        self._refresh([media.id])
+        self.service.work()
+
+    @precondition(lambda self: any(media.status == "UPLOADING" for media in self.model.media.values()))
+    @rule(data=st.data())
+    def develop(self, data: st.DataObject) -> None:
+        """Send the bytes, say so, and let them be processed to the end."""
+        waiting = [media.id for media in self.model.media.values() if media.status == "UPLOADING"]
+        media = self.model.media[data.draw(st.sampled_from(waiting))]
+        self.service.store(*self.keys[media.id])
+        self.service.ask(media.owner, FINALIZE, id=self.uploads[media.id])
+        self.service.work()
+        media = self.model.change(media, "STATUS_CHANGED", status="PROCESSING")
+        media = self.model.change(media)  # inspected
+        self.model.change(media, "STATUS_CHANGED", status="READY")
         self._refresh([media.id])
 
     @precondition(lambda self: self.model.media)
@@ -240,13 +313,17 @@ class LibraryMachine(RuleBasedStateMachine):
     @rule(
         viewer=st.sampled_from(VIEWERS),
         filter=filters,
+        data=st.data(),
         order=st.sampled_from(sorted(ORDERS)),
         size=st.integers(1, 4),
         from_end=st.booleans(),
     )
-    def page_through(self, viewer: Viewer, filter: Filter, order: str, size: int, from_end: bool) -> None:
+    def page_through(
+        self, viewer: Viewer, filter: Filter, data: st.DataObject, order: str, size: int, from_end: bool
+    ) -> None:
         if filter.scope == "ALL" and not viewer.admin:
             return
+        filter = self._about_media(filter, data)
         pages = list(self._pages(viewer, filter, order, size, from_end))
         nodes = [node for page in pages for node in page["nodes"]]
         if from_end:
@@ -275,6 +352,17 @@ class LibraryMachine(RuleBasedStateMachine):
             assert dict(follower.received) == wanted
 
     # How the model is fed and asked.
+
+    def _about_media(self, filter: Filter, data: st.DataObject) -> Filter:
+        """Perhaps only some media, or those around one."""
+        if not self.model.media or not data.draw(st.booleans()):
+            return filter
+        known = list(self.model.media)
+        chosen = data.draw(st.none() | st.frozensets(st.sampled_from(known), max_size=3))
+        moments = st.none() | st.sampled_from(known).map(lambda id: self.model.media[id].created_at)
+        return replace(
+            filter, ids=chosen, created_after=data.draw(moments), created_before=data.draw(moments)
+        )
 
     def _draw_media(self, data: st.DataObject) -> Media:
         return self.model.media[data.draw(st.sampled_from(list(self.model.media)))]
@@ -321,6 +409,8 @@ class LibraryMachine(RuleBasedStateMachine):
         page: Json = self.service.ask(viewer, LIST, **variables)["mediaItems"]
         for node in page["nodes"]:
             node["tags"] = sorted(tag["id"] for tag in node["tags"])
+            addresses = [rendition["url"]["expiresAt"] is None for rendition in node["renditions"]]
+            node["renditions"] = sorted(set(addresses))
         return page
 
     def _shown(self, viewer: Viewer, media: Media) -> Json:
@@ -335,6 +425,8 @@ class LibraryMachine(RuleBasedStateMachine):
             "size": media.size,
             "tags": sorted(media.tag_ids),
             "upload": upload,
+            # Whether their addresses are public ones.
+            "renditions": [media.visibility == PUBLIC] if media.status == "READY" else [],
         }
 
     def _tag_node(self, tag: Tag) -> Json:
