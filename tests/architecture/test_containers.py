@@ -182,4 +182,4 @@ def test_the_image_runs_the_service_as_nobody_special() -> None:
 
 
 def test_only_what_the_service_needs_goes_into_the_image() -> None:
-    assert allowed_names() == ROOMS | {"pyproject.toml", "requirements.lock"}
+    assert allowed_names() == ROOMS | {"pyproject.toml", "requirements.lock", "web/graphiql/dist"}
