@@ -27,15 +27,15 @@ from app.operations.unfinished import Mark, mark_path, only_restore, read_mark, 
 from app.postgres_cluster import create_data_dir
 from app.runtime import open_database
 from app.settings import Settings
-from db.events import settle_log
+from db.home import settle_home
 from db.migrate import expected_revision, is_known_revision, migrate
 from db.sessions import create_engine, create_sessions
 from storage.disk_files import NewFile
 from storage.disk_incoming import incoming_path
 from storage.disk_tree import INCOMING, DiskTree
 
-#: In the transaction of the restore: `settle_log` then finds a log without a home and draws a new epoch,
-#: also where the very same database had been at home in this cluster before.
+#: In the transaction of the restore: `settle_home` then finds a log without a home, draws a new epoch and
+#: has the public copies made, also where the very same database had been at home in this cluster before.
 _FORGET_HOME = "UPDATE public.event_log SET home = NULL"
 
 #: A transaction that was cut off is rolled back in less.
@@ -201,7 +201,7 @@ async def _bring_to_date(url: str) -> None:
     try:
         await migrate(engine)
         async with create_sessions(engine).begin() as session:
-            await settle_log(session)
+            await settle_home(session)
     finally:
         await engine.dispose()
 

@@ -26,10 +26,12 @@ from storage.disk_tree import DiskTree
 from tests import pictures
 from tests.operations.commands import Operations
 from tests.operations.tcp_postgres import tcp_postgres
+from tests.operations.test_restored_library import age_media, paths, statuses
 from tests.service.client import Client
 from tests.service.conftest import StartService, until_unused
 from tests.service.patience import until
 from tests.service.service import Service
+from tests.service.test_publishing import published
 
 PASSWORD = "canary-password-4711"
 KEY = "owner/2026/01/02/blob.png"
@@ -111,8 +113,10 @@ async def test_after_a_kill_nothing_is_served_and_a_second_restore_works(
     archive: Path,
     start_service: StartService,
 ) -> None:
-    media_id = await client.upload(pictures.png(900, 700))
+    media_id = await client.upload(pictures.png(900, 700), visibility="PUBLIC")
     await client.becomes_ready(media_id)
+    addresses = paths(await published(client, media_id))
+    await age_media(service)
     assert (await operations.backup(service.data_dir, archive)).code == 0
     fresh = operations.directory / "fresh"
     process = await operations.start("restore", archive, DARKROOM_DATA_DIR=str(fresh))
@@ -135,6 +139,8 @@ async def test_after_a_kill_nothing_is_served_and_a_second_restore_works(
     async with Client(restored.origin) as reader:
         media = await reader.becomes_ready(media_id)
         assert (await reader.get(media.renditions[0].url)).status_code == 200
+        await published(reader, media_id)
+        assert await statuses(reader, addresses) == {200}
 
 
 async def test_a_restore_killed_at_its_very_end_is_only_finished(
