@@ -17,8 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from app.operations.archive import DUMP, OBJECTS, ArchiveWriter, Manifest, sync_directory
+from app.operations.archive import DUMP, OBJECTS, ArchiveWriter, sync_directory
 from app.operations.errors import OperationError, told_as_sentence
+from app.operations.manifest import Manifest
 from app.operations.snapshot import Snapshot, take_snapshot
 from app.operations.threads import Checkpoint, in_stoppable_thread
 from app.runtime import open_database

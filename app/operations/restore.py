@@ -19,8 +19,9 @@ from typing import IO
 import asyncpg
 
 from app.embedded_postgres import asyncpg_dsn
-from app.operations.archive import BLOCK_BYTES, DUMP, ArchiveReader, Manifest, Part
+from app.operations.archive import BLOCK_BYTES, DUMP, ArchiveReader, Part
 from app.operations.errors import OperationError, told_as_sentence
+from app.operations.manifest import Manifest
 from app.operations.postgres_programs import RESTORE_LOCK, restore_dump
 from app.operations.threads import Checkpoint, in_stoppable_thread
 from app.operations.unfinished import Mark, mark_path, only_restore, read_mark, remove_mark, write_mark
