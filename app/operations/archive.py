@@ -17,7 +17,7 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -43,7 +43,7 @@ class Part:
     name: str
     byte_size: int
     mtime_ns: int
-    file: IO[bytes]
+    file: "_Readable"
 
     @property
     def key(self) -> str:
@@ -89,7 +89,7 @@ class ArchiveWriter:
         """Add exactly `byte_size` bytes; raises OSError if the source has fewer."""
         hashing = _Hashing(source)
         self._write(name, hashing, byte_size, mtime_ns)
-        self._sums.write(f"{hashing.hexdigest()}  {name}\n".encode())
+        self._sums.write(_sum_line(hashing.hexdigest(), name))
 
     def finish(self, manifest: dict[str, object], *, mtime_ns: int) -> Manifest:
         """Seal the archive; `manifest` holds the fields that only the caller knows."""
@@ -153,6 +153,22 @@ class ArchiveReader:
         """The dump, then the objects; a part's file can be read until the next part is asked for."""
         return (part for part in self._parts() if part.name not in (SUMS, MANIFEST))
 
+    def verified_content(self, manifest: Manifest) -> Iterator[Part]:
+        """As `content`, each part to be read to its end; nothing of it is to count before the iteration ends.
+
+        Raises OperationError at its end where it was not what `verify` has read: the file is read again here.
+        """
+        sums = hashlib.sha256()
+        for part in self.content():
+            hashing = _Hashing(part.file)
+            yield replace(part, file=hashing)
+            sums.update(_sum_line(hashing.hexdigest(), part.name))
+        if sums.hexdigest() != manifest.sums_sha256:
+            raise self.changed()
+
+    def changed(self) -> OperationError:
+        return OperationError(f"{self.path} has changed while it was read. Nothing was restored.")
+
     def _copy_sums(self, target: IO[bytes]) -> None:
         for part in self._parts():
             if part.name == SUMS:
@@ -163,7 +179,7 @@ class ArchiveReader:
             if (number == 0) != (part.name == DUMP):
                 raise self._strange(part.name)
             digest = hashlib.file_digest(part.file, "sha256")  # type: ignore[arg-type]
-            if sums.readline() != f"{digest.hexdigest()}  {part.name}\n".encode():
+            if sums.readline() != _sum_line(digest.hexdigest(), part.name):
                 raise self._damaged(part.name)
         if rest := sums.readline():
             raise self._damaged(rest.decode(errors="replace").strip().rpartition(" ")[2])
@@ -212,6 +228,10 @@ class ArchiveReader:
         return OperationError(
             f"{self.path} holds {name[:200]!r}, which no backup of Darkroom does. Nothing was restored."
         )
+
+
+def _sum_line(digest: str, name: str) -> bytes:
+    return f"{digest}  {name}\n".encode()
 
 
 def _shown(name: str) -> str:

@@ -136,13 +136,13 @@ class _Restore:
         self.reader.checkpoint = checkpoint
         tree = DiskTree(self._staging)
         try:
-            for part in self.reader.content():
+            for part in self.reader.verified_content(self.manifest):
                 if part.name == DUMP:
                     shutil.copyfileobj(part.file, dump_file, BLOCK_BYTES)
                 else:
                     _place(tree, part)
         except tarfile.TarError:
-            raise OperationError(f"{self.reader.path} has changed while it was read.") from None
+            raise self.reader.changed() from None
         dump_file.flush()
         self._staging.rename(self._objects)
 

@@ -370,6 +370,30 @@ async def test_a_part_that_was_altered_is_named(part: str, operations: Operation
     assert said == f"{archive} is damaged: {part} is not what it was. Nothing was restored."
 
 
+@pytest.mark.parametrize("part", ["database.dump", f"objects/{KEY}"])
+async def test_what_is_placed_is_what_was_verified(
+    part: str, database: str, operations: Operations, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody writes into the archive while it is restored."""
+    await make_installation(operations.directory / "var", database)
+    await back_up(settings(operations.directory / "var", database), archive, force=False)
+    with tarfile.open(archive) as tar:
+        offset = tar.getmember(part).offset_data
+
+    def write_mark_and_alter(data_dir: Path, mark: Mark) -> None:
+        write_mark(data_dir, mark)
+        data = bytearray(archive.read_bytes())
+        data[offset + 8] ^= 1
+        archive.write_bytes(data)
+
+    monkeypatch.setattr("app.operations.restore.write_mark", write_mark_and_alter)
+    fresh, other = operations.directory / "fresh", await new_database(database, "other")
+    with pytest.raises(OperationError, match=r"backup\.tar has changed while it was read"):
+        await restore(settings(fresh, other), archive)
+    assert [path.name for path in fresh.iterdir()] == ["restore.lock"]
+    assert await fetchval(other, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 0
+
+
 async def test_an_archive_that_was_cut_short_is_refused_wherever(
     operations: Operations, archive: Path
 ) -> None:
