@@ -22,6 +22,7 @@ COPY resolvers /opt/darkroom/resolvers/
 COPY schema /opt/darkroom/schema/
 COPY services /opt/darkroom/services/
 COPY storage /opt/darkroom/storage/
+COPY web/graphiql/dist /opt/darkroom/web/graphiql/dist/
 # Once here, as the service can't write beside its code.
 RUN ["/opt/venv/bin/python", "-m", "compileall", "-q", "/opt/darkroom"]
 

@@ -4,6 +4,8 @@ All of it was built from `web/graphiql` and lies there in `dist`; no address out
 """
 
 import os
+import re
+from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,6 +13,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.operations.errors import OperationError
 from app.settings import CHECKOUT
 
 BUILT = CHECKOUT / "web" / "graphiql" / "dist"
@@ -42,6 +45,27 @@ _HEADERS = {
 #: The page names its files, so it is asked for anew; they have their names from their contents.
 _PAGE_HEADERS = {**_HEADERS, "Cache-Control": "no-cache", "Vary": "Accept"}
 _ASSET_HEADERS = {**_HEADERS, "Cache-Control": "public, max-age=31536000, immutable"}
+
+
+_NAMED = re.compile(rf'"/({ASSETS}/[^"]+)"')
+
+
+def missing_files() -> list[Path]:
+    """The page, or what it names, where that is not there."""
+    page = BUILT / "index.html"
+    if not page.is_file():
+        return [page]
+    named = (BUILT / name for name in _NAMED.findall(page.read_text(encoding="utf-8")))
+    return [file for file in named if not file.is_file()]
+
+
+def require_files() -> None:
+    """Raises OperationError where the page could not be shown."""
+    for file in missing_files():
+        raise OperationError(
+            f"GraphiQL's file {file} is missing: restore the checkout, or set DARKROOM_GRAPHIQL=0 to do "
+            "without the page."
+        )
 
 
 class GraphiQLPage:

@@ -14,7 +14,7 @@ from app.operations.unfinished import refuse_unfinished_restore
 from app.secret import installation_secret
 from app.settings import Settings
 from app.workspace import own_workspace
-from db.events import settle_log
+from db.home import settle_home
 from db.migrate import check_revision, migrate
 from db.models import User
 from db.sessions import Sessions, create_engine, create_sessions
@@ -108,7 +108,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
         store = DiskStore(settings.data_dir / "objects", base_url=f"{settings.origin}/objects", secret=secret)
         await store.sweep_incoming()
         async with sessions.begin() as session:
-            await settle_log(session)
+            await settle_home(session)
         feed = EventFeed(engine, doorbell)
         yield Runtime(
             settings=settings,

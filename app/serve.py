@@ -14,6 +14,7 @@ import structlog
 import uvicorn
 
 from app.asgi import create_app
+from app.graphiql_page import require_files
 from app.runtime import Runtime, open_runtime
 from app.settings import CHECKOUT, Settings
 from app.worker import running_worker
@@ -36,8 +37,10 @@ class _Server(uvicorn.Server):
 
 
 async def serve(settings: Settings) -> None:
-    """Serve until SIGINT or SIGTERM. Raises SystemExit with a sentence where that can't begin."""
+    """Serve until SIGINT or SIGTERM. Raises SystemExit or OperationError with a sentence otherwise."""
     settings.refuse_exposure()
+    if settings.graphiql:
+        require_files()
     with _listener(settings) as listener, _signals() as stop:
         async with open_runtime(settings) as runtime, runtime.feed.running(), running_worker(runtime):
             server = _Server(_config(runtime))

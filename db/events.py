@@ -175,8 +175,8 @@ async def log_state(session: AsyncSession) -> LogState:
     return LogState(epoch=epoch, position=position, pruned_through=pruned_through)
 
 
-async def settle_log(session: AsyncSession) -> None:
-    """Draw a new epoch where the log finds itself in another database than before.
+async def settle_log(session: AsyncSession) -> bool:
+    """Draw a new epoch where the log finds itself in another database than before; whether it did.
 
     A restored dump continues from older positions, so cursors from after it was made must not be followed.
     """
@@ -191,9 +191,10 @@ async def settle_log(session: AsyncSession) -> None:
         "/",
         sql_cast(func.to_regclass("event_log"), OID),
     )
-    await session.exec(
+    result: CursorResult[*tuple[Any, ...]] = await session.exec(
         update(_LOG).where(_LOG.c.home.is_distinct_from(home)).values(home=home, epoch=func.gen_random_uuid())
     )
+    return result.rowcount > 0
 
 
 async def prune_events(session: AsyncSession, *, older_than: datetime, limit: int = NUMBERING_BATCH) -> int:

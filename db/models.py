@@ -431,7 +431,7 @@ class EventLog(SQLModel, table=True):
 
     `epoch` names this log; `position` is the last number given; lines up to `pruned_through` are no longer
     kept. `home` is the database that the log belongs to: in another one, as after the restore of a dump, a
-    new epoch is drawn (`db.events.settle_log`).
+    new epoch is drawn (`db.home.settle_home`).
     """
 
     __tablename__: ClassVar[Any] = "event_log"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import DateTime, and_, delete, literal, not_, or_
+from sqlalchemy import DateTime, and_, delete, literal, not_, or_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -60,6 +60,16 @@ async def is_recorded(session: AsyncSession, prefix: str) -> bool:
 
 async def forget_publication(session: AsyncSession, prefix: str) -> None:
     await session.exec(delete(Publication).where(col(Publication.prefix) == prefix))
+
+
+async def doubt_publications(session: AsyncSession) -> None:
+    """Take no copies for made, so that the sweep makes them under the same prefixes.
+
+    A prefix whose removal has begun stays as it is: it is never used again.
+    """
+    await session.exec(
+        update(Publication).where(col(Publication.published_at).is_not(None)).values(published_at=None)
+    )
 
 
 async def unpublished_media(

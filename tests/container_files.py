@@ -75,7 +75,8 @@ def copy_into(root: Path) -> None:
 
 
 def _copy(source: Path, target: Path, *, is_directory: bool) -> None:
-    assert source.name in allowed_names(), f".dockerignore keeps {source.name} out"
+    name = source.relative_to(CHECKOUT).as_posix()
+    assert name in allowed_names(), f".dockerignore keeps {name} out"
     if source.is_dir():
         assert is_directory
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
@@ -85,13 +86,13 @@ def _copy(source: Path, target: Path, *, is_directory: bool) -> None:
 
 
 def allowed_names() -> set[str]:
-    """What .dockerignore lets into the build: everything is out but what is named."""
+    """What .dockerignore lets into the build, as paths: everything is out but what is named."""
     lines = (CHECKOUT / ".dockerignore").read_text().splitlines()
     first, *rest = [line for line in lines if line and not line.startswith("#")]
     *names, last = rest
     assert first == "*"
     assert last == "**/__pycache__"
-    assert all(re.fullmatch(r"!\w[\w.]*", name) for name in names)
+    assert all(re.fullmatch(r"!\w[\w.]*(/\w[\w.]*)*", name) for name in names)
     return {name.removeprefix("!") for name in names}
 
 

@@ -6,6 +6,7 @@ Compares `schema/schema.graphql` with the one at the newest tag `v…` that HEAD
 stands in `schema/breaking-changes.txt`.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,10 @@ GIT_SECONDS = 30
 
 class NothingToCompareError(Exception):
     """There is no earlier schema here; the message says why."""
+
+
+class ShallowCloneError(NothingToCompareError):
+    """There may be one, and this clone was made without it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +71,7 @@ def last_release(checkout: Path) -> str:
     if described.returncode == 0:
         return described.stdout.strip()
     if _git(checkout, "rev-parse", "--is-shallow-repository").stdout.strip() == "true":
-        raise NothingToCompareError(
+        raise ShallowCloneError(
             "This is a shallow clone without the last release: git fetch --unshallow --tags"
         )
     raise NothingToCompareError("There is no release yet (no tag v…).")
@@ -101,11 +106,17 @@ def _last_line(text: str) -> str:
 
 
 def main(checkout: Path = CHECKOUT) -> int:
-    """Print the verdict; 1 when something is broken that worked, or allowed that is whole."""
+    """Print the verdict; 1 when something is broken that worked, or allowed that is whole.
+
+    Also in CI (the variable CI is set) when a shallow clone lacks the release: nobody would notice.
+    """
     try:
         comparison = compare(checkout)
     except NothingToCompareError as reason:
         print(f"The schema was NOT COMPARED with a release: {reason}")
+        if isinstance(reason, ShallowCloneError) and os.environ.get("CI"):
+            print("In CI this is a failure, as it would never be noticed: check out the whole history.")
+            return 1
         return 0
     tag = comparison.tag
     if comparison.broken:

@@ -11,41 +11,29 @@ Neither side holds more than one block and one name in memory, however many obje
 import hashlib
 import json
 import os
+import re
 import shutil
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Protocol
 
 from app.operations.errors import OperationError
+from app.operations.manifest import FORMAT, Manifest, OtherFormatError, parse_manifest
 from storage.errors import InvalidKeyError
 from storage.keys import check_key
 
-FORMAT = 1
 DUMP, OBJECTS, SUMS, MANIFEST = "database.dump", "objects/", "SHA256SUMS", "manifest.json"
 
 #: A manifest has about 500 bytes.
 MAX_MANIFEST_BYTES = 64 * 1024
 BLOCK_BYTES = 1024 * 1024
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
-    """What an archive holds. `missing` counts objects that rows name and the store did not have."""
-
-    format: int
-    darkroom: str
-    revision: str
-    postgresql: int
-    created_at: str
-    media: int
-    objects: int
-    object_bytes: int
-    missing: int
-    sums_sha256: str
+#: Until the year 2286, which every file system can keep.
+_SECONDS, _FRACTION = re.compile(r"[0-9]{1,10}"), re.compile(r"[0-9]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +43,7 @@ class Part:
     name: str
     byte_size: int
     mtime_ns: int
-    file: IO[bytes]
+    file: "_Readable"
 
     @property
     def key(self) -> str:
@@ -101,7 +89,7 @@ class ArchiveWriter:
         """Add exactly `byte_size` bytes; raises OSError if the source has fewer."""
         hashing = _Hashing(source)
         self._write(name, hashing, byte_size, mtime_ns)
-        self._sums.write(f"{hashing.hexdigest()}  {name}\n".encode())
+        self._sums.write(_sum_line(hashing.hexdigest(), name))
 
     def finish(self, manifest: dict[str, object], *, mtime_ns: int) -> Manifest:
         """Seal the archive; `manifest` holds the fields that only the caller knows."""
@@ -165,6 +153,22 @@ class ArchiveReader:
         """The dump, then the objects; a part's file can be read until the next part is asked for."""
         return (part for part in self._parts() if part.name not in (SUMS, MANIFEST))
 
+    def verified_content(self, manifest: Manifest) -> Iterator[Part]:
+        """As `content`, each part to be read to its end; nothing of it is to count before the iteration ends.
+
+        Raises OperationError at its end where it was not what `verify` has read: the file is read again here.
+        """
+        sums = hashlib.sha256()
+        for part in self.content():
+            hashing = _Hashing(part.file)
+            yield replace(part, file=hashing)
+            sums.update(_sum_line(hashing.hexdigest(), part.name))
+        if sums.hexdigest() != manifest.sums_sha256:
+            raise self.changed()
+
+    def changed(self) -> OperationError:
+        return OperationError(f"{self.path} has changed while it was read. Nothing was restored.")
+
     def _copy_sums(self, target: IO[bytes]) -> None:
         for part in self._parts():
             if part.name == SUMS:
@@ -175,7 +179,7 @@ class ArchiveReader:
             if (number == 0) != (part.name == DUMP):
                 raise self._strange(part.name)
             digest = hashlib.file_digest(part.file, "sha256")  # type: ignore[arg-type]
-            if sums.readline() != f"{digest.hexdigest()}  {part.name}\n".encode():
+            if sums.readline() != _sum_line(digest.hexdigest(), part.name):
                 raise self._damaged(part.name)
         if rest := sums.readline():
             raise self._damaged(rest.decode(errors="replace").strip().rpartition(" ")[2])
@@ -206,23 +210,33 @@ class ArchiveReader:
         if not document:
             raise OperationError(f"{self.path} has no manifest: no backup of Darkroom, or one cut short.")
         try:
-            fields = json.loads(document)
-            version = fields["format"]
-            if version == FORMAT:
-                return _checked(Manifest(**fields))
-        except (ValueError, TypeError, KeyError):
+            return parse_manifest(document)
+        except ValueError:
             raise self._damaged(MANIFEST) from None
-        raise OperationError(
-            f"{self.path} has format {version} and this Darkroom reads {FORMAT}: use its own version."
-        )
+        except OtherFormatError as error:
+            raise OperationError(
+                f"{self.path} has format {error.version} and this Darkroom reads {FORMAT}: use its own "
+                "version."
+            ) from None
 
     def _damaged(self, name: str) -> OperationError:
-        return OperationError(f"{self.path} is damaged: {name} is not what it was. Nothing was restored.")
+        return OperationError(
+            f"{self.path} is damaged: {_shown(name)} is not what it was. Nothing was restored."
+        )
 
     def _strange(self, name: str) -> OperationError:
         return OperationError(
             f"{self.path} holds {name[:200]!r}, which no backup of Darkroom does. Nothing was restored."
         )
+
+
+def _sum_line(digest: str, name: str) -> bytes:
+    return f"{digest}  {name}\n".encode()
+
+
+def _shown(name: str) -> str:
+    """For a terminal: a foreign archive may name anything."""
+    return name[:200] if name.isprintable() else repr(name[:200])
 
 
 def _is_ours(name: str) -> bool:
@@ -237,21 +251,11 @@ def _is_ours(name: str) -> bool:
 
 
 def _mtime_ns(member: tarfile.TarInfo) -> int:
-    seconds, _, fraction = member.pax_headers.get("mtime", str(int(member.mtime))).partition(".")
-    try:
-        return int(seconds) * 1_000_000_000 + int(fraction.ljust(9, "0")[:9])
-    except ValueError:
+    """0 where it is no time that a file could have."""
+    seconds, _, fraction = member.pax_headers.get("mtime", f"{member.mtime:.0f}").partition(".")
+    if not _SECONDS.fullmatch(seconds) or not _FRACTION.fullmatch(fraction):
         return 0
-
-
-def _checked(manifest: Manifest) -> Manifest:
-    for name in ("revision", "darkroom", "sums_sha256"):
-        if not isinstance(getattr(manifest, name), str):
-            raise TypeError(name)
-    for name in ("postgresql", "media", "objects", "object_bytes", "missing"):
-        if type(getattr(manifest, name)) is not int:
-            raise TypeError(name)
-    return manifest
+    return int(seconds) * 1_000_000_000 + int(fraction.ljust(9, "0")[:9])
 
 
 def sync_directory(directory: Path) -> None:

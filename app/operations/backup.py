@@ -7,6 +7,7 @@ hours. An object that is missing nevertheless is counted and named, and the rest
 
 import fcntl
 import os
+import stat
 import tempfile
 import tomllib
 from collections.abc import Iterator
@@ -17,8 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from app.operations.archive import DUMP, OBJECTS, ArchiveWriter, Manifest, sync_directory
+from app.operations.archive import DUMP, OBJECTS, ArchiveWriter, sync_directory
 from app.operations.errors import OperationError, told_as_sentence
+from app.operations.manifest import Manifest
 from app.operations.snapshot import Snapshot, take_snapshot
 from app.operations.threads import Checkpoint, in_stoppable_thread
 from app.runtime import open_database
@@ -155,19 +157,35 @@ def _refuse_existing(path: Path, force: bool) -> None:
 def _growing(path: Path) -> Iterator[IO[bytes]]:
     """The archive in the making, beside its place. One that a killed backup left is taken over."""
     partial = _partial_path(path)
-    descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "r+b") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OperationError(f"Another backup is being written to {path}.") from None
+    with _locked(partial, path) as descriptor:
         try:
             os.fchmod(descriptor, 0o600)
-            file.truncate()
-            yield file
+            os.ftruncate(descriptor, 0)
+            with open(descriptor, "r+b", closefd=False) as file:
+                yield file
         finally:
             with suppress(FileNotFoundError):
                 partial.unlink()
+
+
+@contextmanager
+def _locked(partial: Path, path: Path) -> Iterator[int]:
+    """A file of ours alone, old or new; closed at the end."""
+    descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OperationError(f"Another backup is being written to {path}.") from None
+        found = os.fstat(descriptor)
+        # Another user's, a pipe, a second name of an archive, or one that a backup has just ended with.
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink != 1:
+            raise OperationError(
+                f"{partial} is in the way and no backup's of yours: remove it if nobody needs it."
+            )
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _partial_path(path: Path) -> Path:

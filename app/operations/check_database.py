@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError
 
 from app.embedded_postgres import DATABASE, asyncpg_dsn, binaries
 from app.operations.findings import Finding, ok, problem, warning
+from app.operations.postgres_programs import PROGRAMS_MAJOR
 from app.postgres_cluster import (
     ACCOUNT_NAME,
     Cluster,
@@ -181,6 +182,13 @@ def check_version(version: Any, place: str) -> Finding:
     if version.major < OLDEST:
         sentence = f"The server at {place} is PostgreSQL {name}, and Darkroom needs {OLDEST} or newer."
         return problem("database", sentence, "Upgrade it.")
+    if version.major > PROGRAMS_MAJOR:
+        sentence = (
+            f"PostgreSQL {name} answers at {place}, and Darkroom's pg_dump {PROGRAMS_MAJOR} is too old "
+            "for it: `backup` refuses."
+        )
+        advice = "Back it up by the server's own pg_dump, or use a Darkroom whose pg_dump is as new."
+        return warning("database", sentence, advice)
     return ok("database", f"PostgreSQL {name} answers at {place}.")
 
 

@@ -11,6 +11,9 @@ from app.settings import CHECKOUT, Settings
 
 OLDEST = (3, 11)
 
+#: What an installation may leave out (docs/decisions/0009); the check of pictures says so.
+OPTIONAL = {"pillow-jxl-plugin"}
+
 _PIN = re.compile(r"^([a-z0-9][a-z0-9.-]*)(?:\[[^\]]*\])?==([^ \\]+)( ;[^\\]*)?", re.MULTILINE)
 
 
@@ -45,7 +48,8 @@ def _differences(pins: list[tuple[str, str, str]]) -> Iterator[str]:
     for name, wanted, marker in pins:
         found = installed.get(_canonical(name))
         # With a marker it may be for other systems than this.
-        if found != wanted and not (found is None and marker):
+        may_be_missing = bool(marker) or _canonical(name) in OPTIONAL
+        if found != wanted and not (found is None and may_be_missing):
             yield f"{name} {wanted} is {found or 'missing'}"
 
 

@@ -15,11 +15,11 @@ from importlib import import_module
 from app.operations.findings import Finding, State, problem
 from app.settings import Settings, settings_problems
 
-#: The slowest, the rendering of a test picture, takes about one on a laptop.
+#: The slowest, one test picture of each kind, takes a few on a laptop.
 CHECK_SECONDS = 60.0
 
 #: Modules of this package; each has `check(settings)`.
-CHECKS = ("python", "pictures", "limits", "data", "database", "network")
+CHECKS = ("python", "pictures", "limits", "data", "database", "programs", "network", "graphiql")
 
 #: Those that need no settings, for when there are none that can be meant.
 CHECKS_WITHOUT_SETTINGS = ("python",)

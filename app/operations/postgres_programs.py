@@ -152,4 +152,6 @@ async def _program(
 
 def _complaint(complaints: IO[bytes]) -> str:
     complaints.seek(0)
-    return complaint_in(complaints.read(64 * 1024).decode(errors="replace"))
+    said = complaint_in(complaints.read(64 * 1024).decode(errors="replace"))
+    # It repeats names out of the dump, and is shown on a terminal.
+    return "".join(letter if letter.isprintable() else " " for letter in said)

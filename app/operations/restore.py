@@ -19,23 +19,24 @@ from typing import IO
 import asyncpg
 
 from app.embedded_postgres import asyncpg_dsn
-from app.operations.archive import BLOCK_BYTES, DUMP, ArchiveReader, Manifest, Part
+from app.operations.archive import BLOCK_BYTES, DUMP, ArchiveReader, Part
 from app.operations.errors import OperationError, told_as_sentence
+from app.operations.manifest import Manifest
 from app.operations.postgres_programs import RESTORE_LOCK, restore_dump
 from app.operations.threads import Checkpoint, in_stoppable_thread
 from app.operations.unfinished import Mark, mark_path, only_restore, read_mark, remove_mark, write_mark
 from app.postgres_cluster import create_data_dir
 from app.runtime import open_database
 from app.settings import Settings
-from db.events import settle_log
+from db.home import settle_home
 from db.migrate import expected_revision, is_known_revision, migrate
 from db.sessions import create_engine, create_sessions
 from storage.disk_files import NewFile
 from storage.disk_incoming import incoming_path
 from storage.disk_tree import INCOMING, DiskTree
 
-#: In the transaction of the restore: `settle_log` then finds a log without a home and draws a new epoch,
-#: also where the very same database had been at home in this cluster before.
+#: In the transaction of the restore: `settle_home` then finds a log without a home, draws a new epoch and
+#: has the public copies made, also where the very same database had been at home in this cluster before.
 _FORGET_HOME = "UPDATE public.event_log SET home = NULL"
 
 #: A transaction that was cut off is rolled back in less.
@@ -135,13 +136,13 @@ class _Restore:
         self.reader.checkpoint = checkpoint
         tree = DiskTree(self._staging)
         try:
-            for part in self.reader.content():
+            for part in self.reader.verified_content(self.manifest):
                 if part.name == DUMP:
                     shutil.copyfileobj(part.file, dump_file, BLOCK_BYTES)
                 else:
                     _place(tree, part)
         except tarfile.TarError:
-            raise OperationError(f"{self.reader.path} has changed while it was read.") from None
+            raise self.reader.changed() from None
         dump_file.flush()
         self._staging.rename(self._objects)
 
@@ -201,7 +202,7 @@ async def _bring_to_date(url: str) -> None:
     try:
         await migrate(engine)
         async with create_sessions(engine).begin() as session:
-            await settle_log(session)
+            await settle_home(session)
     finally:
         await engine.dispose()
 

@@ -23,6 +23,8 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 
 each_service = pytest.mark.parametrize("name", SERVICES)
 SETTINGS = {f"DARKROOM_{name.upper()}" for name in Settings.model_fields}
+#: Settings that the containers do without.
+LEFT_OUT: set[str] = set()
 ROOMS = {"app", "db", "pipeline", "pubsub", "resolvers", "schema", "services", "storage"}
 
 ONE_SHOTS = {
@@ -127,6 +129,27 @@ def test_every_setting_of_the_containers_is_one_of_darkrooms() -> None:
     assert {"DARKROOM_DATABASE_URL", "DARKROOM_SECRET"} <= named
 
 
+def test_every_setting_reaches_the_app_or_is_left_out_on_purpose() -> None:
+    assert SETTINGS - set(SERVICES["app"]["environment"]) == LEFT_OUT
+
+
+def test_what_counts_for_both_is_listed_in_the_example_and_passed_on() -> None:
+    _, _, section = (CHECKOUT / ".env.example").read_text().partition("# ---- docker-compose.yml only ----")
+    before, _, _ = section.partition(" count for both.")
+    assert set(re.findall(r"DARKROOM_[A-Z_]+", before)) == compose_variables() - {"POSTGRES_PASSWORD"}
+
+
+@pytest.mark.parametrize(
+    "name", sorted(compose_variables() - {"POSTGRES_PASSWORD", "DARKROOM_SECRET", "DARKROOM_PORT"})
+)
+def test_what_env_says_is_what_every_process_is_told(name: str) -> None:
+    for value in ("1", ""):
+        services = compose({**SECRETS, name: value})["services"]
+        for process in ("app", "migrate"):
+            told = services[process]["environment"][name]
+            assert told == value or (name == "DARKROOM_PUBLIC_URL" and value == "")
+
+
 def test_every_process_of_the_installation_has_the_same_settings() -> None:
     app, migrate = SERVICES["app"]["environment"], SERVICES["migrate"]["environment"]
     assert migrate.items() <= app.items()
@@ -182,4 +205,4 @@ def test_the_image_runs_the_service_as_nobody_special() -> None:
 
 
 def test_only_what_the_service_needs_goes_into_the_image() -> None:
-    assert allowed_names() == ROOMS | {"pyproject.toml", "requirements.lock"}
+    assert allowed_names() == ROOMS | {"pyproject.toml", "requirements.lock", "web/graphiql/dist"}

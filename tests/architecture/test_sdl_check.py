@@ -52,7 +52,7 @@ class History:
 @pytest.fixture
 def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> History:
     """Also when the tests are run by a hook of git, which names its own repository to everybody."""
-    for name in [name for name in os.environ if name.startswith("GIT_")]:
+    for name in [name for name in os.environ if name.startswith("GIT_") or name == "CI"]:
         monkeypatch.delenv(name)
     return History(tmp_path / "repository")
 
@@ -139,11 +139,38 @@ def test_a_release_without_a_schema_is_said(history: History) -> None:
     assert reason(history.directory) == "v0.0.1 has no schema/schema.graphql."
 
 
+def shallow_clone(history: History, clone: Path) -> Path:
+    history.git("clone", "--quiet", "--depth=1", "--no-tags", f"file://{history.directory}", str(clone))
+    return clone
+
+
 def test_a_shallow_clone_says_how_to_get_the_release(released: History, tmp_path: Path) -> None:
     released.commit(FIELD_ADDED)
-    clone = tmp_path / "clone"
-    released.git("clone", "--quiet", "--depth=1", "--no-tags", f"file://{released.directory}", str(clone))
-    assert "git fetch --unshallow --tags" in reason(clone)
+    assert "git fetch --unshallow --tags" in reason(shallow_clone(released, tmp_path / "clone"))
+
+
+def test_in_ci_a_shallow_clone_does_not_pass_for_compared(
+    released: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    released.commit(FIELD_REMOVED)
+    clone = shallow_clone(released, tmp_path / "clone")
+    monkeypatch.setenv("CI", "true")
+    assert main(clone) == 1
+    said = capsys.readouterr().out
+    assert said.startswith("The schema was NOT COMPARED with a release: This is a shallow clone")
+    assert "git fetch --unshallow --tags" in said
+    assert "In CI" in said
+    released.git("-C", str(clone), "fetch", "--quiet", "--unshallow", "--tags")
+    assert main(clone) == 1
+    assert GONE in capsys.readouterr().out
+
+
+def test_in_ci_a_whole_clone_without_releases_passes(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history.commit(RELEASED)
+    monkeypatch.setenv("CI", "true")
+    assert reason(history.directory) == "There is no release yet (no tag v…)."
 
 
 def test_a_copy_without_its_history_is_said(released: History, tmp_path: Path) -> None:

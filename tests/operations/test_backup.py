@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from app.operations.archive import ArchiveReader
 from app.operations.errors import OperationError
 from app.operations.postgres_programs import libpq_environment, require_server, without_new_settings
+from db.migrate import expected_revision
 from tests import pictures
 from tests.container_files import CHECKOUT
 from tests.operations.commands import Operations
@@ -87,7 +89,7 @@ async def test_any_tar_and_sha256sum_can_check_it(
     subprocess.run(["tar", "-xf", archive, "-C", unpacked], check=True)
     subprocess.run(["sha256sum", "--quiet", "--check", "--strict", "SHA256SUMS"], cwd=unpacked, check=True)
     manifest = json.loads((unpacked / "manifest.json").read_text())
-    assert manifest["revision"] == "0002"
+    assert manifest["revision"] == expected_revision()
     secret = (service.data_dir / "secret").read_bytes()
     assert secret not in archive.read_bytes()
 
@@ -162,6 +164,59 @@ async def test_a_killed_backup_leaves_nothing_in_the_way_of_the_next(
     assert (await operations.backup(service.data_dir, archive)).code == 0
     assert not partial.exists()
     ArchiveReader(archive).verify()
+
+
+def foreign_file(partial: Path) -> None:
+    partial.write_bytes(b"theirs")
+    os.chown(partial, 65534, 65534)
+
+
+def pipe(partial: Path) -> None:
+    os.mkfifo(partial)
+
+
+def link(partial: Path) -> None:
+    """A second name of a file that somebody needs: an archive, say."""
+    needed = partial.with_name("needed")
+    needed.write_bytes(b"needed")
+    partial.hardlink_to(needed)
+
+
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        pytest.param(
+            foreign_file,
+            marks=pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: only root gives away"),
+        ),
+        pipe,
+        link,
+    ],
+)
+async def test_what_others_put_in_its_place_does_not_become_the_archive(
+    prepare: Callable[[Path], None], service: Service, operations: Operations, archive: Path
+) -> None:
+    """They could write into it, or hold it open and read it."""
+    partial = archive.with_name(f"{archive.name}.partial")
+    prepare(partial)
+    before = partial.lstat()
+    said = await operations.backup(service.data_dir, archive)
+    assert said.code == 1
+    assert said.stderr == f"{partial} is in the way and no backup's of yours: remove it if nobody needs it.\n"
+    after = partial.lstat()
+    assert (after.st_ino, after.st_mode, after.st_size) == (before.st_ino, before.st_mode, before.st_size)
+    assert not archive.exists()
+
+
+async def test_a_symbolic_link_in_its_place_is_not_followed(
+    service: Service, operations: Operations, archive: Path
+) -> None:
+    target = operations.directory / "target"
+    archive.with_name(f"{archive.name}.partial").symlink_to(target)
+    said = await operations.backup(service.data_dir, archive)
+    assert said.code == 1
+    assert said.stderr.startswith(f"The backup in {operations.directory} failed: ")
+    assert not target.exists()
 
 
 async def test_an_interrupted_backup_tidies_up(

@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
+import httpx
 import pytest
 
 from app.postgres_cluster import Account
@@ -137,6 +139,7 @@ async def test_it_serves_and_is_healthy(container: Container) -> None:
     try:
         _wait_until_ready(service, container.port)
         assert container.run(*health_command()) == (0, "", "")
+        await _shows_graphiql(f"http://127.0.0.1:{container.port}")
         async with Client(f"http://127.0.0.1:{container.port}") as client:
             await client.becomes_ready(await client.upload(pictures.png(300, 200)))
         code, stdout, stderr = container.run("python", "-m", "app", "doctor", "--json")
@@ -148,6 +151,16 @@ async def test_it_serves_and_is_healthy(container: Container) -> None:
     assert service.returncode == 0, output
     written = [path for path in container.checkout.rglob("*") if path.name == "__pycache__"]
     assert written == []
+
+
+async def _shows_graphiql(origin: str) -> None:
+    async with httpx.AsyncClient(base_url=origin, trust_env=False) as browser:
+        page = await browser.get("/graphql", headers={"accept": "text/html"})
+        assert page.status_code == 200
+        named = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+        assert len(named) >= 3
+        for address in named:
+            assert (await browser.get(address)).status_code == 200, address
 
 
 def _wait_until_ready(service: "subprocess.Popen[str]", port: int) -> None:

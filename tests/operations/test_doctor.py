@@ -11,13 +11,24 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from app.embedded_postgres import asyncpg_dsn
-from app.operations import check_data, check_limits, check_network, check_pictures, check_python
+from app import graphiql_page
+from app.embedded_postgres import asyncpg_dsn, binaries
+from app.operations import (
+    check_data,
+    check_graphiql,
+    check_limits,
+    check_network,
+    check_pictures,
+    check_programs,
+    check_python,
+    postgres_programs,
+)
 from app.operations.check_database import check_private, check_url, check_version
 from app.operations.findings import Finding, State
 from app.operations.unfinished import Mark, write_mark
 from app.settings import Settings
 from pipeline import process
+from pipeline.sniff import SUPPORTED_IMAGES
 from tests.operations.commands import Operations
 from tests.operations.tcp_postgres import tcp_postgres
 from tests.service.service import Service, free_port
@@ -58,8 +69,10 @@ async def test_while_the_service_runs_all_is_well_and_nothing_changes(
     assert found["sandbox"]["state"] == "warning"
     expected = {"python", "packages", "pictures", "child-limits", "sandbox", "open-files", "memory", "clock"}
     expected |= {"data", "room", "restore", "objects", "secret", "postgresql", "database", "revision"}
-    expected |= {"rights", "connections", "clocks", "port", "addresses"}
+    expected |= {"rights", "connections", "clocks", "port", "addresses", "programs", "graphiql"}
     assert expected <= set(found)
+    [pictures] = [document for document in said.documents if document["check"] == "pictures"]
+    assert pictures["state"] == "ok"
     assert all(each["advice"] for each in found.values() if each["state"] != "ok")
     assert tree(service.data_dir) == before
 
@@ -101,6 +114,57 @@ async def test_a_child_that_cannot_decode(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(process, "CHILD", Path("/nowhere/child.py"))
     [found, _sandbox] = await check_pictures.check(settings())
     assert is_problem(found, "A PNG picture can't be processed", "No such file")
+
+
+async def test_every_kind_of_picture_is_tried() -> None:
+    found = await check_pictures.check(settings())
+    [pictures] = [finding for finding in found if finding.check == "pictures"]
+    assert pictures.state is State.OK, pictures.sentence
+    read = pictures.sentence.removeprefix("The decoding child reads ").partition(", and writes")[0]
+    assert {*SUPPORTED_IMAGES.values(), "APNG"} == set(read.replace(" and ", ", ").split(", "))
+
+
+async def test_without_the_decoder_of_jpeg_xl_all_is_well(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(check_pictures, "ITS_PACKAGE", "pillow_jxl_that_is_not_installed")
+    found = await check_pictures.check(settings())
+    assert found[0].state is State.OK
+    assert "JPEG XL is left out of this installation." in found[0].sentence
+    assert found[0].sentence.count("JPEG XL") == 1
+    lock = tmp_path / "requirements.lock"
+    lock.write_text("pillow-jxl-plugin==1.3.8 \\\n    --hash=x\n")
+    monkeypatch.setattr(check_python, "distributions", lambda: [])
+    assert check_python.check_packages(lock).state is State.OK
+    other = SimpleNamespace(metadata={"Name": "pillow_jxl_plugin"}, version="1.0")
+    monkeypatch.setattr(check_python, "distributions", lambda: [other])
+    assert is_problem(check_python.check_packages(lock), "pillow-jxl-plugin 1.3.8 is 1.0")
+
+
+async def test_pictures_are_tried_within_the_limits_of_the_settings() -> None:
+    [found, *_] = await check_pictures.check(settings(max_pixels=100))
+    assert found.state is State.WARNING
+    assert "Even a tiny PNG picture is refused" in found.sentence
+    assert "DARKROOM_MAX_PIXELS" in found.advice
+
+
+async def test_graphiql_without_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphiql_page, "BUILT", tmp_path)
+    [found] = await check_graphiql.check(settings())
+    assert is_problem(found, str(tmp_path / "index.html"), "is missing")
+    [found] = await check_graphiql.check(settings(graphiql=False))
+    assert found.state is State.OK
+
+
+@pytest.mark.parametrize("name", check_programs.PROGRAMS)
+def test_a_program_of_backups_that_cannot_be_run(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = binaries()
+    for each in check_programs.PROGRAMS:
+        (tmp_path / each).symlink_to("/nowhere" if each == name else whole / each)
+    monkeypatch.setattr(postgres_programs, "binaries", lambda: tmp_path)
+    assert is_problem(check_programs.check_programs(), f"{name} can't be run")
 
 
 async def test_a_kernel_that_does_not_limit_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,6 +301,14 @@ def test_a_server_that_is_too_old() -> None:
     assert is_problem(
         check_version(SimpleNamespace(major=14, minor=0, micro=9), "db"), "PostgreSQL 14.9", "needs 15"
     )
+
+
+def test_a_server_that_is_newer_than_our_pg_dump() -> None:
+    found = check_version(SimpleNamespace(major=19, minor=0, micro=1), "db")
+    assert found.state is State.WARNING
+    assert "PostgreSQL 19.1 answers at db" in found.sentence
+    assert "`backup` refuses" in found.sentence
+    assert "pg_dump" in found.advice
 
 
 async def test_a_private_database_of_another_version(tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 """A restore puts an installation back whole, or leaves the target as it was; old cursors end in RESYNC."""
 
 import asyncio
+import hashlib
 import io
+import json
 import tarfile
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from app.embedded_postgres import asyncpg_dsn
 from app.operations.archive import ArchiveReader, ArchiveWriter
 from app.operations.backup import back_up
 from app.operations.errors import OperationError
+from app.operations.postgres_programs import restore_dump
 from app.operations.restore import restore
 from app.operations.unfinished import Mark, read_mark, write_mark
 from app.runtime import migrate_database
@@ -26,10 +30,12 @@ from storage.disk_tree import DiskTree
 from tests import pictures
 from tests.operations.commands import Operations
 from tests.operations.tcp_postgres import tcp_postgres
+from tests.operations.test_restored_library import age_media, paths, statuses
 from tests.service.client import Client
 from tests.service.conftest import StartService, until_unused
 from tests.service.patience import until
 from tests.service.service import Service
+from tests.service.test_publishing import published
 
 PASSWORD = "canary-password-4711"
 KEY = "owner/2026/01/02/blob.png"
@@ -111,8 +117,10 @@ async def test_after_a_kill_nothing_is_served_and_a_second_restore_works(
     archive: Path,
     start_service: StartService,
 ) -> None:
-    media_id = await client.upload(pictures.png(900, 700))
+    media_id = await client.upload(pictures.png(900, 700), visibility="PUBLIC")
     await client.becomes_ready(media_id)
+    addresses = paths(await published(client, media_id))
+    await age_media(service)
     assert (await operations.backup(service.data_dir, archive)).code == 0
     fresh = operations.directory / "fresh"
     process = await operations.start("restore", archive, DARKROOM_DATA_DIR=str(fresh))
@@ -135,6 +143,8 @@ async def test_after_a_kill_nothing_is_served_and_a_second_restore_works(
     async with Client(restored.origin) as reader:
         media = await reader.becomes_ready(media_id)
         assert (await reader.get(media.renditions[0].url)).status_code == 200
+        await published(reader, media_id)
+        assert await statuses(reader, addresses) == {200}
 
 
 async def test_a_restore_killed_at_its_very_end_is_only_finished(
@@ -204,6 +214,22 @@ async def test_a_dump_that_fails_leaves_the_target_as_it_was(
     assert await fetchval(database, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 0
 
 
+async def test_what_a_dump_makes_the_programs_say_does_not_reach_the_terminal(
+    database: str, operations: Operations, archive: Path
+) -> None:
+    """A dump is foreign code, and PostgreSQL's complaints repeat the names in it."""
+    await make_installation(operations.directory / "var", database)
+    await back_up(settings(operations.directory / "var", database), archive, force=False)
+    other = await new_database(database, "other")
+    with tempfile.TemporaryFile() as file:
+        parts = ArchiveReader(archive).content()
+        file.write(next(parts).file.read())
+        with pytest.raises(OperationError) as refused:
+            await restore_dump(other, file, then=f'DROP TABLE "{ESCAPES}"')
+    assert "does not exist" in str(refused.value)
+    assert str(refused.value).isprintable()
+
+
 async def test_a_newer_server_s_dump_is_refused(database: str, operations: Operations, archive: Path) -> None:
     forge(archive, {"database.dump": b"x"}, postgresql=19)
     fresh = operations.directory / "fresh"
@@ -215,6 +241,94 @@ async def test_an_archive_of_newer_code_is_refused(operations: Operations, archi
     forge(archive, {"database.dump": b"x"}, revision="0999")
     said = await refusal(operations.directory, archive)
     assert said.startswith("The archive is of Darkroom 9.9.9, with a database of revision 0999; ")
+
+
+ESCAPES = "\x1b]0;owned\x07\x1b[2J"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("darkroom", ESCAPES), ("darkroom", 1), ("darkroom", "1.0\n"), ("darkroom", "x" * 65)),
+        *(("revision", ESCAPES), ("revision", None), ("revision", "x" * 65), ("revision", "")),
+        *(("created_at", ESCAPES), ("created_at", 0), ("created_at", "2026-13-02T03:04:05+00:00")),
+        *(("postgresql", "18"), ("postgresql", True), ("media", 1.5), ("objects", -1), ("missing", 10**30)),
+        ("unknown", 1),
+    ],
+)
+async def test_a_manifest_is_believed_field_by_field(
+    field: str, value: object, operations: Operations, archive: Path
+) -> None:
+    forge(archive, {"database.dump": b"x"})
+    rewrite_manifest(archive, **{field: value})
+    said = await refusal(operations.directory, archive)
+    assert said == f"{archive} is damaged: manifest.json is not what it was. Nothing was restored."
+
+
+@pytest.mark.parametrize(
+    "version", [ESCAPES, ["\x1b[2J"], {"a": "\x1b"}, None, True, 1.0, 0, 10**30], ids=repr
+)
+async def test_a_format_is_a_number(version: object, operations: Operations, archive: Path) -> None:
+    forge(archive, {"database.dump": b"x"})
+    rewrite_manifest(archive, format=version)
+    assert "manifest.json is not what it was" in await refusal(operations.directory, archive)
+
+
+async def test_another_format_is_named(operations: Operations, archive: Path) -> None:
+    forge(archive, {"database.dump": b"x"})
+    rewrite_manifest(archive, format=2, shape="another")
+    said = await refusal(operations.directory, archive)
+    assert said == f"{archive} has format 2 and this Darkroom reads 1: use its own version."
+
+
+@pytest.mark.parametrize("document", [b"[]", b"null", b"[" * 60_000, b"{}", b"\xff"])
+async def test_what_is_no_manifest_is_refused(document: bytes, operations: Operations, archive: Path) -> None:
+    forge(archive, {"database.dump": b"x"})
+    replace_part(archive, "manifest.json", document)
+    assert "manifest.json is not what it was" in await refusal(operations.directory, archive)
+
+
+async def test_names_in_the_sums_do_not_reach_the_terminal(operations: Operations, archive: Path) -> None:
+    forge(archive, {"database.dump": b"x"})
+    line = f"{'0' * 64}  {ESCAPES}\n".encode()
+    with tarfile.open(archive) as tar:
+        sums = tar.extractfile("SHA256SUMS")
+        assert sums is not None
+        lengthened = sums.read() + line
+    replace_part(archive, "SHA256SUMS", lengthened)
+    rewrite_manifest(archive, sums_sha256=hashlib.sha256(lengthened).hexdigest())
+    said = await refusal(operations.directory, archive)
+    assert said.isprintable()
+    assert said == f"{archive} is damaged: {ESCAPES!r} is not what it was. Nothing was restored."
+
+
+@pytest.mark.parametrize("mtime", ["inf", "nan", "-1", "9" * 400, "9" * 5000, "1e300", "\u0661"])
+async def test_a_time_that_no_file_has_is_none(mtime: str, operations: Operations, archive: Path) -> None:
+    with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as tar:
+        info = tarfile.TarInfo("database.dump")
+        info.pax_headers = {"mtime": mtime}
+        tar.addfile(info)
+    [part] = ArchiveReader(archive).content()
+    assert part.mtime_ns == 0
+
+
+def rewrite_manifest(archive: Path, **fields: object) -> None:
+    with tarfile.open(archive) as tar:
+        file = tar.extractfile("manifest.json")
+        assert file is not None
+        manifest = json.loads(file.read())
+    replace_part(archive, "manifest.json", json.dumps({**manifest, **fields}).encode())
+
+
+def replace_part(archive: Path, name: str, data: bytes) -> None:
+    with tarfile.open(archive) as tar:
+        parts = [(member, tar.extractfile(member)) for member in tar]
+        kept = [(member, file.read() if file else b"") for member, file in parts]
+    with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as tar:
+        for member, content in kept:
+            content = data if member.name == name else content
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
 
 
 @pytest.mark.parametrize(
@@ -254,6 +368,30 @@ async def test_a_part_that_was_altered_is_named(part: str, operations: Operation
     archive.write_bytes(data)
     said = await refusal(operations.directory, archive)
     assert said == f"{archive} is damaged: {part} is not what it was. Nothing was restored."
+
+
+@pytest.mark.parametrize("part", ["database.dump", f"objects/{KEY}"])
+async def test_what_is_placed_is_what_was_verified(
+    part: str, database: str, operations: Operations, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody writes into the archive while it is restored."""
+    await make_installation(operations.directory / "var", database)
+    await back_up(settings(operations.directory / "var", database), archive, force=False)
+    with tarfile.open(archive) as tar:
+        offset = tar.getmember(part).offset_data
+
+    def write_mark_and_alter(data_dir: Path, mark: Mark) -> None:
+        write_mark(data_dir, mark)
+        data = bytearray(archive.read_bytes())
+        data[offset + 8] ^= 1
+        archive.write_bytes(data)
+
+    monkeypatch.setattr("app.operations.restore.write_mark", write_mark_and_alter)
+    fresh, other = operations.directory / "fresh", await new_database(database, "other")
+    with pytest.raises(OperationError, match=r"backup\.tar has changed while it was read"):
+        await restore(settings(fresh, other), archive)
+    assert [path.name for path in fresh.iterdir()] == ["restore.lock"]
+    assert await fetchval(other, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 0
 
 
 async def test_an_archive_that_was_cut_short_is_refused_wherever(
