@@ -71,8 +71,9 @@ def still(source: str, mime_type: str, limits: "dict[str, int]") -> "Any":
     match mime_type:
         case "image/heic" | "image/heif":
             from pipeline.limited import heic
+            from pipeline.limited.heif_boxes import profile_of
 
-            return vips.scaled(heic.pixels(source, limits), heic.profile(source))
+            return vips.scaled(heic.pixels(source, limits), profile_of(source))
         case "image/jxl":
             from pipeline.limited import jxl
 

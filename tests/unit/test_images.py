@@ -287,6 +287,16 @@ async def test_a_jpeg_with_padding_before_its_end_is_sound(workshop: Workshop) -
     assert_shows(await workshop.render(data[:-2] + bytes(4) + data[-2:]), UPRIGHT, ENCODING)
 
 
+async def test_a_heic_of_whose_pictures_none_is_left_is_damaged(workshop: Workshop) -> None:
+    """Its item claims an essential property that isn't there, so libheif opens the file without a picture."""
+    at = stored_pictures.PLAIN.index(b"ipma") + 19
+    assert stored_pictures.PLAIN[at] == 0x84
+    data = stored_pictures.PLAIN[:at] + b"\xff" + stored_pictures.PLAIN[at + 1 :]
+    for work in (workshop.inspect, workshop.render):
+        with pytest.raises(CorruptInputError, match="it has no picture"):
+            await work(data)
+
+
 async def test_a_signature_alone_is_damaged(workshop: Workshop) -> None:
     with pytest.raises(CorruptInputError, match="GIF data is damaged"):
         await workshop.inspect(b"GIF89a/*\0\0\0\0\0*/=1;alert(1)")
