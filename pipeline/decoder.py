@@ -3,6 +3,8 @@
 Imported by `pipeline.child` only, after its limits stand; nothing here runs in the service's own process.
 """
 
+import struct
+
 from pipeline import recipe
 from pipeline.limited.refusals import RefusalError
 
@@ -10,6 +12,9 @@ from pipeline.limited.refusals import RefusalError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+#: What a reader of headers raises when it meets a value that it did not foresee.
+UNFORESEEN = (ValueError, LookupError, OverflowError, struct.error)
 
 
 def perform(request: "dict[str, Any]") -> "dict[str, object]":
@@ -38,6 +43,17 @@ def inspect(source: str, mime_type: str, limits: "dict[str, int]") -> "dict[str,
 
 
 def size(source: str, mime_type: str, limits: "dict[str, int]") -> "tuple[int, int, int]":
+    """Width and height as displayed, and pages.
+
+    RefusalError whatever the header says: a crash would be taken for a trouble that passes, and tried again.
+    """
+    try:
+        return stated_size(source, mime_type, limits)
+    except UNFORESEEN as error:
+        raise RefusalError("corrupt", f"its header makes no sense: {type(error).__name__}") from None
+
+
+def stated_size(source: str, mime_type: str, limits: "dict[str, int]") -> "tuple[int, int, int]":
     match mime_type:
         case "image/heic" | "image/heif":
             from pipeline.limited import heic
