@@ -76,7 +76,7 @@ def render(source: str, mime_type: str, limits: "dict[str, int]") -> "dict[str, 
     _, _, pages = size(source, mime_type, limits)
     made = renditions.stills(still(source, mime_type, limits))
     if pages > 1 and mime_type in recipe.ANIMATED_TYPES:
-        made["files"] += renditions.animations(frames(source, mime_type, limits))
+        made["files"] += renditions.animations(frames(source, mime_type, pages, limits))
     return made
 
 
@@ -98,12 +98,12 @@ def still(source: str, mime_type: str, limits: "dict[str, int]") -> "Any":
             return vips.still(source, mime_type)
 
 
-def frames(source: str, mime_type: str, limits: "dict[str, int]") -> "Any":
-    """All frames beneath each other, as libvips keeps an animation, in memory."""
+def frames(source: str, mime_type: str, pages: int, limits: "dict[str, int]") -> "Any":
+    """All `pages` beneath each other, as libvips keeps an animation, in memory."""
     if mime_type == "image/png":
         from pipeline.limited import apng
 
-        return apng.frames(source, limits)
+        return apng.frames(source, pages, limits)
     from pipeline.limited import vips
 
     return vips.frames(source, mime_type)

@@ -222,11 +222,16 @@ def promising(data: bytes, width: int, height: int) -> bytes:
 def png_with(*chunks: tuple[bytes, bytes]) -> bytes:
     """A sound PNG with further chunks (kind, content) after its header."""
     sound = png()
-    return sound[:33] + b"".join(_chunk(kind, content) for kind, content in chunks) + sound[33:]
+    return sound[:33] + b"".join(chunk(kind, content) for kind, content in chunks) + sound[33:]
 
 
 def svg(content: str = "<circle r='9'/>", *, before: str = "", attributes: str = "") -> bytes:
     return f"{before}<svg xmlns='http://www.w3.org/2000/svg' {attributes}>{content}</svg>".encode()
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """One of a PNG, with its checksum."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def noise_png(width: int, height: int) -> bytes:
@@ -240,7 +245,7 @@ def png_bomb(width: int, height: int) -> bytes:
     """A sound header that promises `width` × `height` pixels, and almost no data."""
     header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        _chunk(kind, data)
+        chunk(kind, data)
         for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(4096))), (b"IEND", b""))
     )
 
@@ -248,7 +253,7 @@ def png_bomb(width: int, height: int) -> bytes:
 def apng_bomb(width: int, height: int, frames: int) -> bytes:
     """A still that promises to be so many frames."""
     sound = png(width, height)
-    return sound[:33] + _chunk(b"acTL", struct.pack(">II", frames, 0)) + sound[33:]
+    return sound[:33] + chunk(b"acTL", struct.pack(">II", frames, 0)) + sound[33:]
 
 
 def gif_bomb(width: int, height: int, frames: int) -> bytes:
@@ -279,10 +284,6 @@ def corners(data: bytes) -> tuple[Sequence[float], ...]:
 
 def is_near(value: Sequence[float], expected: Sequence[float], tolerance: float) -> bool:
     return all(abs(a - b) <= tolerance for a, b in zip(value[:3], expected[:3], strict=True))
-
-
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def _quarters(width: int, height: int) -> "pyvips.Image":

@@ -14,18 +14,23 @@ if TYPE_CHECKING:
 SHORTEST_DELAY, DEFAULT_DELAY = 11, 100
 
 
-def frames(source: str, limits: "dict[str, int]") -> "Any":
-    """All frames beneath each other, each at most as wide as the widest animation, with their delays."""
+def frames(source: str, promised: int, limits: "dict[str, int]") -> "Any":
+    """All frames beneath each other, each at most as wide as the widest animation, with their delays.
+
+    RefusalError unless they are as many as the header has `promised`.
+    """
     try:
         with PngImageFile(source) as image:
-            return strip_of(image, limits)
+            return strip_of(image, promised, limits)
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise refused_input(error) from None
 
 
-def strip_of(image: "Any", limits: "dict[str, int]") -> "Any":
+def strip_of(image: "Any", promised: int, limits: "dict[str, int]") -> "Any":
     first = 1 if image.info.get("default_image") else 0  # a still for those that can't show the rest
     count = image.n_frames - first
+    if count != promised:
+        raise RefusalError("corrupt", "its decoder finds another number of frames than its header promises")
     check_pixels(image.width, image.height, count, limits)
     profile, loop = image.info.get("icc_profile"), image.info.get("loop", 0)
     content, delays, page = bytearray(), [], None

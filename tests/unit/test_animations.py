@@ -1,5 +1,6 @@
 """What moves stays moving, with its delays, and has stills beside it."""
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,30 @@ async def test_an_animation_cut_off_is_damaged(workshop: Workshop, kind: str, sh
 async def test_an_apng_that_promises_more_frames_than_it_has_is_damaged(workshop: Workshop) -> None:
     with pytest.raises(CorruptInputError):
         await workshop.render(pictures.apng_bomb(64, 48, 5))
+
+
+async def test_frames_promised_after_the_still_are_no_frames(workshop: Workshop) -> None:
+    """No decoder looks for them there."""
+    sound, promise = pictures.png(), pictures.chunk(b"acTL", struct.pack(">II", 3, 0))
+    data = sound[:-12] + promise + sound[-12:]
+    assert not (await workshop.facts(data)).animated
+    assert set(roles(await workshop.render(data))) == {"webp-64", "avif-64", "jpeg-64"}
+
+
+async def test_frames_promised_a_second_time_are_no_frames(workshop: Workshop) -> None:
+    promise = pictures.chunk(b"acTL", struct.pack(">II", 2_000, 0))
+    still = pictures.apng_bomb(64, 48, 1)
+    at = still.index(b"acTL") + 16
+    data = still[:at] + promise + still[at:]
+    assert (await workshop.facts(data)).pages == 1
+    assert set(roles(await workshop.render(data))) == {"webp-64", "avif-64", "jpeg-64"}
+
+
+async def test_an_apng_that_its_decoder_takes_for_a_still_is_damaged(workshop: Workshop) -> None:
+    """Two promises are one too many for it, where others show an animation."""
+    moving = pictures.apng()
+    at = moving.index(b"acTL") + 16
+    data = moving[:at] + moving[at - 20 : at] + moving[at:]
+    assert (await workshop.facts(data)).pages == 3
+    with pytest.raises(CorruptInputError, match="another number of frames"):
+        await workshop.render(data)
