@@ -1,5 +1,6 @@
 """Pictures that libvips reads itself: JPEG, PNG, WebP, GIF, TIFF and AVIF."""
 
+import os
 import re
 
 import pyvips
@@ -33,9 +34,12 @@ ALL_FRAMES = "[n=-1,fail_on=error]"
 #: cameras write, all others that start like this leave grey or smeared areas.
 JPEG_DAMAGE = re.compile(r"Corrupt JPEG data: (?!\d+ extraneous bytes).*")
 JPEG_END = b"\xff\xd9"
+#: Of a longer file these are decoded: libvips maps all that it gets, and crashes where there is no room for
+#: it. No camera's picture is larger, but what was appended to one may be.
+MAX_JPEG_BYTES = 256 * 1024 * 1024
 
-#: What libvips still reads when Python has no name for it: `thumbnail_source` does not hold these bytes.
-KEPT: list[bytes] = []
+#: By file, what libvips still reads when Python has no name for it: a source does not hold its bytes.
+KEPT: dict[str, bytearray] = {}
 
 pyvips.operation_block_set("VipsForeignLoad", True)
 
@@ -50,7 +54,7 @@ def size(source: str, mime_type: str, limits: "dict[str, int]") -> "tuple[int, i
     try:
         header = pyvips.Image.new_from_source(opened(source, mime_type), "", access="sequential")
     except pyvips.Error as error:
-        raise refused_input(error) from None
+        raise damaged(source, mime_type, error) from None
     width, height = header.width, header.height
     if mime_type != "image/avif" and field(header, "orientation", 1) in SIDEWAYS:
         width, height = height, width
@@ -110,11 +114,11 @@ def thumbnail(source: str, mime_type: str, width: int, loader_options: str, **op
             option_string=loader_options,
             **options,
         ).copy_memory()
+        warnings = pyvips.ffi.string(pyvips.vips_lib.vips_error_buffer()).decode(errors="replace")
+        if damage := JPEG_DAMAGE.search(warnings):
+            raise pyvips.Error(damage.group())
     except pyvips.Error as error:
-        raise refused_input(error) from None
-    warnings = pyvips.ffi.string(pyvips.vips_lib.vips_error_buffer()).decode(errors="replace")
-    if damage := JPEG_DAMAGE.search(warnings):
-        raise RefusalError("corrupt", damage.group())
+        raise damaged(source, mime_type, error) from None
     return picture
 
 
@@ -139,14 +143,32 @@ def opened(source: str, mime_type: str) -> "Any":
     """The file for its one loader. A JPEG without its end marker gets one: when that is all it lacks, it is
     whole, and when it is not, libjpeg says so ("premature end of data segment")."""
     pyvips.operation_block_set(LOADERS[mime_type], False)
-    if mime_type == "image/jpeg":
-        with open(source, "rb") as file:
-            file.seek(-2, 2)
-            if file.read() != JPEG_END:
-                file.seek(0)
-                KEPT.append(file.read() + JPEG_END)
-                return pyvips.Source.new_from_memory(KEPT[-1])
+    if mime_type == "image/jpeg" and (content := completed(source)):
+        return pyvips.Source.new_from_memory(content)
     return pyvips.Source.new_from_file(source)
+
+
+def completed(source: str) -> "bytearray | None":
+    """Its first MAX_JPEG_BYTES, closed with an end marker; None where all of it can be taken as it is."""
+    if source not in KEPT:
+        with open(source, "rb") as file:
+            length = file.seek(-len(JPEG_END), 2) + len(JPEG_END)
+            if file.read() == JPEG_END and length <= MAX_JPEG_BYTES:
+                return None
+            file.seek(0)
+            content = bytearray(min(length, MAX_JPEG_BYTES) + len(JPEG_END))
+            file.readinto(content)
+            content[-len(JPEG_END) :] = JPEG_END
+            KEPT[source] = content
+    return KEPT[source]
+
+
+def damaged(source: str, mime_type: str, error: Exception) -> RefusalError:
+    if mime_type == "image/jpeg" and os.path.getsize(source) > MAX_JPEG_BYTES:
+        return RefusalError(
+            "limit", f"Of a JPEG the first {MAX_JPEG_BYTES:,} bytes are read, and it does not end in them."
+        )
+    return refused_input(error)
 
 
 def field(header: "Any", name: str, default: int) -> int:

@@ -1,5 +1,6 @@
 """Pictures of every kind become upright sRGB renditions without metadata, and hostile ones become errors."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -280,6 +281,29 @@ async def test_a_jpeg_that_lacks_only_its_end_marker_is_sound(workshop: Workshop
     data = pictures.jpeg(400, 300, progressive=progressive)
     assert_shows(await workshop.render(data[:-2]), UPRIGHT, ENCODING)
     assert_shows(await workshop.render(data[:-1]), UPRIGHT, ENCODING)
+
+
+@pytest.mark.parametrize("end", [b"", b"\xff\xd9"])
+async def test_what_follows_a_jpeg_takes_no_memory(workshop: Workshop, end: bytes) -> None:
+    """Gigabytes of it, of which the disk keeps nothing; for all of it libvips would find no room."""
+    workshop.source.write_bytes(pictures.jpeg(400, 300))
+    os.truncate(workshop.source, 4 * 1024**3)
+    with workshop.source.open("ab") as file:
+        file.write(end)
+    less = ImageLimits(address_space_bytes=1024 * 1024**2)
+    facts = await inspect_image(workshop.source, workshop.job_dir, less)
+    assert facts == ImageFacts(mime_type="image/jpeg", width=400, height=300, pages=1)
+    made = await render_image(workshop.source, workshop.job_dir, less)
+    assert_shows(made, UPRIGHT, ENCODING)
+
+
+async def test_a_jpeg_that_ends_beyond_what_is_read_is_too_large(workshop: Workshop) -> None:
+    """Comments fill what is read."""
+    data = pictures.jpeg(400, 300)
+    comment = b"\xff\xfe\xff\xff" + bytes(65_533)
+    workshop.source.write_bytes(data[:2] + comment * 4_100 + data[2:])
+    with pytest.raises(LimitExceededError, match="the first 268,435,456 bytes are read, and it does not end"):
+        await inspect_image(workshop.source, workshop.job_dir, LIMITS)
 
 
 async def test_a_jpeg_with_padding_before_its_end_is_sound(workshop: Workshop) -> None:
