@@ -18,6 +18,8 @@ RED, GREEN, BLUE, WHITE = (230, 30, 40), (20, 160, 60), (30, 60, 200), (255, 255
 #: Hidden in EXIF, XMP and the comment: it must not appear in anything that is served.
 SECRET = "Secret-Photographer-4711"
 
+#: EXIF's tag.
+ORIENTATION = 0x0112
 #: EXIF orientation → how the upright picture is stored; the inverse of what a viewer does.
 _STORED = {
     1: lambda image: image,
@@ -51,9 +53,7 @@ def jpeg(
         image, options["profile"] = image.icc_transform("cmyk", input_profile="srgb"), "cmyk"
     if display_p3:
         image, options["profile"] = image.icc_transform("p3", input_profile="srgb"), "p3"
-    if orientation is not None:
-        image = _STORED[orientation](image).copy()
-        image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    image = _stored(image, orientation)
     if gps:
         image = _with_metadata(image)
     return bytes(image.jpegsave_buffer(**options))
@@ -68,9 +68,10 @@ def png(
     palette: bool = False,
     sixteen_bit: bool = False,
     interlaced: bool = False,
+    orientation: int | None = None,
     gps: bool = False,
 ) -> bytes:
-    """`alpha` makes the white quarter wholly transparent."""
+    """`alpha` makes the white quarter wholly transparent; `orientation` goes into its `eXIf`."""
     image = _quarters(width, height)
     if alpha:
         image = _see_through(image)
@@ -78,20 +79,27 @@ def png(
         image = image.colourspace("b-w")
     if sixteen_bit:
         image = image.colourspace("grey16" if grey else "rgb16")
+    image = _stored(image, orientation)
     if gps:
         image = _with_metadata(image)
     return bytes(image.pngsave_buffer(interlace=interlaced, palette=palette))
 
 
 def webp(
-    width: int = 64, height: int = 48, *, alpha: bool = False, frames: int = 1, gps: bool = False
+    width: int = 64,
+    height: int = 48,
+    *,
+    alpha: bool = False,
+    frames: int = 1,
+    orientation: int | None = None,
+    gps: bool = False,
 ) -> bytes:
     image = _quarters(width, height)
     if alpha:
         image = _see_through(image)
     if gps:
         image = _with_metadata(image)
-    return bytes(_animated(image, frames).webpsave_buffer(Q=95))
+    return bytes(_animated(image, frames, orientation).webpsave_buffer(Q=95))
 
 
 def gif(width: int = 64, height: int = 48, *, frames: int = 1) -> bytes:
@@ -99,14 +107,22 @@ def gif(width: int = 64, height: int = 48, *, frames: int = 1) -> bytes:
 
 
 def avif(
-    width: int = 64, height: int = 48, *, alpha: bool = False, display_p3: bool = False, gps: bool = False
+    width: int = 64,
+    height: int = 48,
+    *,
+    alpha: bool = False,
+    display_p3: bool = False,
+    orientation: int | None = None,
+    gps: bool = False,
 ) -> bytes:
+    """`orientation` becomes the boxes `irot` and `imir`."""
     image = _quarters(width, height)
     options: dict[str, object] = {"Q": 90, "effort": 0, "compression": "av1"}
     if display_p3:
         image, options["profile"] = image.icc_transform("p3", input_profile="srgb"), "p3"
     if alpha:
         image = _see_through(image)
+    image = _stored(image, orientation)
     if gps:
         image = _with_metadata(image)
     return bytes(image.heifsave_buffer(**options))
@@ -120,6 +136,7 @@ def tiff(
     cmyk: bool = False,
     sixteen_bit: bool = False,
     pages: int = 1,
+    orientation: int | None = None,
     gps: bool = False,
     **options: object,
 ) -> bytes:
@@ -133,7 +150,7 @@ def tiff(
         image = image.colourspace("rgb16")
     if gps:
         image = _with_metadata(image)
-    return bytes(_animated(image, pages).tiffsave_buffer(**options))
+    return bytes(_animated(image, pages, orientation).tiffsave_buffer(**options))
 
 
 def fax(width: int = 64, height: int = 48) -> bytes:
@@ -164,16 +181,23 @@ def apng(
     loop: int = 0,
     alpha: bool = False,
     default_image: bool = False,
+    orientation: int | None = None,
+    gps: bool = False,
 ) -> bytes:
     """Every second frame stands upside down. `default_image`: also a still that is none of the frames."""
     image = _quarters(width, height)
     if alpha:
         image = _see_through(image)
     mode = "RGBA" if alpha else "RGB"
+    stored = [_stored(view, orientation) for view in (image, image.rot180())]
     views = [
-        Image.frombytes(mode, (width, height), bytes(view.write_to_memory()))
-        for view in (image, image.rot180())
+        Image.frombytes(mode, (view.width, view.height), bytes(view.write_to_memory())) for view in stored
     ]
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[ORIENTATION] = orientation
+    if gps:
+        exif.load(exif_with_position())
     shown = [views[number % 2] for number in range(frames)]
     if default_image:
         shown.insert(0, views[0])
@@ -186,8 +210,15 @@ def apng(
         duration=list(delays) or [100] * frames,
         loop=loop,
         default_image=default_image,
+        exif=exif.tobytes() if len(exif) else b"",
     )
     return file.getvalue()
+
+
+def exif_with_position() -> bytes:
+    """As it stands in a file, after `Exif` and two zeros: SECRET and where it was taken."""
+    exif: bytes = pyvips.Image.new_from_buffer(jpeg(gps=True), "").get("exif-data")
+    return exif.removeprefix(b"Exif\0\0")
 
 
 def jxl(width: int = 64, height: int = 48, *, alpha: bool = False, container: bool = False) -> bytes:
@@ -300,18 +331,27 @@ def _quarters(width: int, height: int) -> "pyvips.Image":
     return image
 
 
+def _stored(image: "pyvips.Image", orientation: int | None) -> "pyvips.Image":
+    """As a camera keeps what it took: turned, and with the orientation that turns it back."""
+    if orientation is None:
+        return image
+    image = _STORED[orientation](image).copy()
+    image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    return image
+
+
 def _see_through(image: "pyvips.Image") -> "pyvips.Image":
     alpha = (pyvips.Image.black(image.width, image.height) + 255).cast("uchar")
     x, y = image.width // 2, image.height // 2
     return image.bandjoin(alpha.draw_rect([0], x, y, image.width - x, image.height - y, fill=True))
 
 
-def _animated(image: "pyvips.Image", frames: int) -> "pyvips.Image":
+def _animated(image: "pyvips.Image", frames: int, orientation: int | None = None) -> "pyvips.Image":
     """Every second frame shows the picture upside down: a still must be made of the first."""
     if frames == 1:
-        return image
-    height = image.height
-    views = [image, image.rot180()]
+        return _stored(image, orientation)
+    views = [_stored(view, orientation) for view in (image, image.rot180())]
+    height = views[0].height
     strip = pyvips.Image.arrayjoin([views[number % 2] for number in range(frames)], across=1).copy()
     strip.set_type(pyvips.GValue.gint_type, "page-height", height)
     strip.set_type(pyvips.GValue.array_int_type, "delay", [100] * frames)

@@ -25,6 +25,7 @@ LOADERS = {
 
 #: EXIF orientations that turn a picture on its side. libheif has turned an AVIF already.
 SIDEWAYS = (5, 6, 7, 8)
+UPRIGHT = 1
 
 #: `thumbnail_source` ignores its own `fail_on`; only as a loader's option does it arrive (libvips 8.18.7).
 FAIL_ON_DAMAGE = "[fail_on=error]"
@@ -51,12 +52,9 @@ def size(source: str, mime_type: str, limits: "dict[str, int]") -> "tuple[int, i
     only the first or the primary one.
     """
     frames = look_before(source, mime_type, limits)
-    try:
-        header = pyvips.Image.new_from_source(opened(source, mime_type), "", access="sequential")
-    except pyvips.Error as error:
-        raise damaged(source, mime_type, error) from None
+    header = header_of(source, mime_type)
     width, height = header.width, header.height
-    if mime_type != "image/avif" and field(header, "orientation", 1) in SIDEWAYS:
+    if mime_type != "image/avif" and orientation_of(header) in SIDEWAYS:
         width, height = height, width
     pages = max(1, frames) if mime_type == "image/png" else field(header, "n-pages", 1)
     animated = mime_type in recipe.ANIMATED_TYPES
@@ -94,21 +92,43 @@ def still(source: str, mime_type: str) -> "Any":
         from pipeline.limited.heif_boxes import profile_of
 
         options = {"input_profile": profile_of(source)}
-    return thumbnail(source, mime_type, recipe.MAX_WIDTH, FAIL_ON_DAMAGE, **options)
+    return thumbnail(source, mime_type, recipe.MAX_WIDTH, recipe.MAX_SIDE, FAIL_ON_DAMAGE, **options)
 
 
 def frames(source: str, mime_type: str) -> "Any":
-    """All frames beneath each other, each at most as wide as the widest animation, with their delays."""
-    return thumbnail(source, mime_type, recipe.ANIMATION_WIDTHS[-1], ALL_FRAMES)
+    """All frames beneath each other, each upright and at most as wide as the widest animation, with their
+    delays. libvips would turn the strip as if it were one picture."""
+    orientation = orientation_of(header_of(source, mime_type))
+    width, height = recipe.ANIMATION_WIDTHS[-1], recipe.MAX_SIDE
+    if orientation in SIDEWAYS:
+        width, height = height, width
+    strip = thumbnail(source, mime_type, width, height, ALL_FRAMES, no_rotate=True)
+    return strip if orientation == UPRIGHT else turned(strip)
 
 
-def thumbnail(source: str, mime_type: str, width: int, loader_options: str, **options: str) -> "Any":
+def turned(strip: "Any") -> "Any":
+    pages = [page.autorot() for page in strip.pagesplit()]
+    upright = pyvips.Image.arrayjoin(pages, across=1).copy()
+    upright.set_type(pyvips.GValue.gint_type, "page-height", pages[0].height)
+    return upright
+
+
+def header_of(source: str, mime_type: str) -> "Any":
+    try:
+        return pyvips.Image.new_from_source(opened(source, mime_type), "", access="sequential")
+    except pyvips.Error as error:
+        raise damaged(source, mime_type, error) from None
+
+
+def thumbnail(
+    source: str, mime_type: str, width: int, height: int, loader_options: str, **options: object
+) -> "Any":
     """In memory because a sequential reader can't be read twice ("VipsJpeg: out of order read")."""
     try:
         picture = pyvips.Image.thumbnail_source(
             opened(source, mime_type),
             width,
-            height=recipe.MAX_SIDE,
+            height=height,
             size="down",
             output_profile="srgb",
             option_string=loader_options,
@@ -169,6 +189,10 @@ def damaged(source: str, mime_type: str, error: Exception) -> RefusalError:
             "limit", f"Of a JPEG the first {MAX_JPEG_BYTES:,} bytes are read, and it does not end in them."
         )
     return refused_input(error)
+
+
+def orientation_of(header: "Any") -> int:
+    return field(header, "orientation", UPRIGHT)
 
 
 def field(header: "Any", name: str, default: int) -> int:

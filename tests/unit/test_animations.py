@@ -1,6 +1,7 @@
 """What moves stays moving, with its delays, and has stills beside it."""
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,33 @@ async def test_every_frame_is_kept(workshop: Workshop, kind: str) -> None:
         if not file.name.startswith("animation-"):
             (still,) = frames(file.path)
             assert shows(still, UPRIGHT)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("encode", [pictures.webp, pictures.apng])
+async def test_every_frame_stands_upright(
+    workshop: Workshop, encode: Callable[..., bytes], orientation: int
+) -> None:
+    """Each by itself, in its place."""
+    data = encode(400, 300, frames=4, orientation=orientation)
+    facts = await workshop.facts(data)
+    assert (facts.width, facts.height, facts.pages) == (400, 300, 4)
+    made = await workshop.render(data)
+    assert {(file.width, file.height) for file in made.files} == {(400, 300), (320, 240)}
+    for name in ("animation-400", "animation-320"):
+        moving = frames(workshop.job_dir / f"{name}.webp")
+        assert [shows(frame, UPRIGHT) for frame in moving] == [True, False, True, False]
+        assert shows(moving[3], TURNED)
+
+
+async def test_a_turned_animation_is_as_wide_as_it_is_shown(workshop: Workshop) -> None:
+    for data in (pictures.webp(1500, 100, frames=2, orientation=6), pictures.apng(1500, 100, orientation=6)):
+        made = await workshop.render(data)
+        assert max(file.width for file in made.files if file.name.startswith("animation-")) == 1280
+    for data in (pictures.webp(100, 1500, frames=2, orientation=6), pictures.apng(100, 1500, orientation=6)):
+        made = await workshop.render(data)
+        moving = [file for file in made.files if file.name.startswith("animation-")]
+        assert [(file.width, file.height) for file in moving] == [(100, 1500)]
 
 
 async def test_stills_are_the_poster_and_what_moves_is_the_picture(workshop: Workshop) -> None:

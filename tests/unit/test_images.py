@@ -1,7 +1,7 @@
 """Pictures of every kind become upright sRGB renditions without metadata, and hostile ones become errors."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -80,6 +80,17 @@ class Workshop:
         return await render_image(self.source, self.job_dir, limits)
 
 
+def turned_jxl(width: int, height: int, *, orientation: int) -> bytes:
+    """Of a JPEG, whose orientation it takes over."""
+    return pictures.jxl_of_jpeg(pictures.jpeg(width, height, orientation=orientation), width, height)
+
+
+def with_byte_after(data: bytes, kind: bytes, value: int) -> bytes:
+    """The first byte of a box's content replaced."""
+    at = data.index(kind) + len(kind)
+    return data[:at] + bytes([value]) + data[at + 1 :]
+
+
 @pytest.fixture
 def workshop(tmp_path: Path) -> Workshop:
     return Workshop(tmp_path)
@@ -135,14 +146,45 @@ async def test_an_animation_has_pages_and_a_still_has_one(workshop: Workshop) ->
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-async def test_every_orientation_stands_upright(workshop: Workshop, orientation: int) -> None:
-    data = pictures.jpeg(400, 300, orientation=orientation)
+@pytest.mark.parametrize(
+    "encode", [pictures.jpeg, pictures.png, pictures.webp, pictures.tiff, pictures.avif, turned_jxl]
+)
+async def test_every_orientation_stands_upright(
+    workshop: Workshop, encode: Callable[..., bytes], orientation: int
+) -> None:
+    """In EXIF, in a tag, in the boxes `irot` and `imir`, in the codestream: each is turned once."""
+    data = encode(400, 300, orientation=orientation)
     facts = await workshop.inspect(data)
     made = await workshop.render(data)
     assert (facts.width, facts.height) == (400, 300)
     assert {(file.width, file.height) for file in made.files} == {(400, 300), (320, 240)}
     assert_shows(made, UPRIGHT, ENCODING)
     assert_sound(made)
+
+
+@pytest.mark.parametrize("angle", range(4))
+@pytest.mark.parametrize("mirrored", ["not at all", "top to bottom", "left to right"])
+async def test_a_heic_is_turned_and_mirrored_as_its_boxes_say(
+    workshop: Workshop, angle: int, mirrored: str
+) -> None:
+    """That is all eight orientations; those in EXIF, 6 and 5, change nothing."""
+    data = stored_pictures.TURNED if mirrored == "not at all" else stored_pictures.MIRRORED
+    data = with_byte_after(data, b"irot", angle)
+    red, green, blue, white = UPRIGHT
+    shown = (green, white, red, blue) if mirrored == "not at all" else (red, blue, green, white)
+    for _ in range(angle):  # each a quarter to the left
+        top_left, top_right, bottom_left, bottom_right = shown
+        shown = (top_right, bottom_right, top_left, bottom_left)
+    if mirrored == "top to bottom":
+        data, shown = with_byte_after(data, b"imir", 0), (*shown[2:], *shown[:2])
+    if mirrored == "left to right":
+        data, shown = with_byte_after(data, b"imir", 1), (shown[1], shown[0], shown[3], shown[2])
+    facts = await workshop.inspect(data)
+    made = await workshop.render(data)
+    size = (64, 48) if angle % 2 else (48, 64)
+    assert (facts.width, facts.height) == size
+    assert {(file.width, file.height) for file in made.files} == {size}
+    assert_shows(made, shown, ENCODING)
 
 
 @pytest.mark.parametrize("kind", KINDS)
