@@ -221,7 +221,15 @@ def exif_with_position() -> bytes:
     return exif.removeprefix(b"Exif\0\0")
 
 
-def jxl(width: int = 64, height: int = 48, *, alpha: bool = False, container: bool = False) -> bytes:
+def jxl(
+    width: int = 64,
+    height: int = 48,
+    *,
+    alpha: bool = False,
+    container: bool = False,
+    gps: bool = False,
+) -> bytes:
+    """`gps` needs a container."""
     image = _quarters(width, height)
     if alpha:
         image = _see_through(image)
@@ -229,7 +237,12 @@ def jxl(width: int = 64, height: int = 48, *, alpha: bool = False, container: bo
     encoder = Encoder(  # type: ignore[call-arg]
         mode="RGBA" if alpha else "RGB", lossless=True, effort=1, num_threads=1, use_container=container
     )
-    return bytes(encoder(bytes(image.write_to_memory()), width, height, jpeg_encode=False))
+    encoded = bytes(encoder(bytes(image.write_to_memory()), width, height, jpeg_encode=False))
+    if gps:
+        at = encoded.index(b"ftyp") + 16
+        exif = bytes(4) + exif_with_position()
+        encoded = encoded[:at] + struct.pack(">I4s", 8 + len(exif), b"Exif") + exif + encoded[at:]
+    return encoded
 
 
 def jxl_of_jpeg(data: bytes, width: int, height: int) -> bytes:
