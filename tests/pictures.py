@@ -194,10 +194,10 @@ def apng(
         Image.frombytes(mode, (view.width, view.height), bytes(view.write_to_memory())) for view in stored
     ]
     exif = Image.Exif()
-    if orientation is not None:
-        exif[ORIENTATION] = orientation
     if gps:
         exif.load(exif_with_position())
+    if orientation is not None:
+        exif[ORIENTATION] = orientation
     shown = [views[number % 2] for number in range(frames)]
     if default_image:
         shown.insert(0, views[0])
