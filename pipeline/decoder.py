@@ -3,6 +3,8 @@
 Imported by `pipeline.child` only, after its limits stand; nothing here runs in the service's own process.
 """
 
+import struct
+
 from pipeline import recipe
 from pipeline.limited.refusals import RefusalError
 
@@ -10,6 +12,9 @@ from pipeline.limited.refusals import RefusalError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+#: What a reader of headers raises when it meets a value that it did not foresee.
+UNFORESEEN = (ValueError, LookupError, OverflowError, struct.error)
 
 
 def perform(request: "dict[str, Any]") -> "dict[str, object]":
@@ -38,6 +43,17 @@ def inspect(source: str, mime_type: str, limits: "dict[str, int]") -> "dict[str,
 
 
 def size(source: str, mime_type: str, limits: "dict[str, int]") -> "tuple[int, int, int]":
+    """Width and height as displayed, and pages.
+
+    RefusalError whatever the header says: a crash would be taken for a trouble that passes, and tried again.
+    """
+    try:
+        return stated_size(source, mime_type, limits)
+    except UNFORESEEN as error:
+        raise RefusalError("corrupt", f"its header makes no sense: {type(error).__name__}") from None
+
+
+def stated_size(source: str, mime_type: str, limits: "dict[str, int]") -> "tuple[int, int, int]":
     match mime_type:
         case "image/heic" | "image/heif":
             from pipeline.limited import heic
@@ -60,7 +76,7 @@ def render(source: str, mime_type: str, limits: "dict[str, int]") -> "dict[str, 
     _, _, pages = size(source, mime_type, limits)
     made = renditions.stills(still(source, mime_type, limits))
     if pages > 1 and mime_type in recipe.ANIMATED_TYPES:
-        made["files"] += renditions.animations(frames(source, mime_type, limits))
+        made["files"] += renditions.animations(frames(source, mime_type, pages, limits))
     return made
 
 
@@ -71,8 +87,9 @@ def still(source: str, mime_type: str, limits: "dict[str, int]") -> "Any":
     match mime_type:
         case "image/heic" | "image/heif":
             from pipeline.limited import heic
+            from pipeline.limited.heif_boxes import profile_of
 
-            return vips.scaled(heic.pixels(source, limits), heic.profile(source))
+            return vips.scaled(heic.pixels(source, limits), profile_of(source))
         case "image/jxl":
             from pipeline.limited import jxl
 
@@ -81,12 +98,12 @@ def still(source: str, mime_type: str, limits: "dict[str, int]") -> "Any":
             return vips.still(source, mime_type)
 
 
-def frames(source: str, mime_type: str, limits: "dict[str, int]") -> "Any":
-    """All frames beneath each other, as libvips keeps an animation, in memory."""
+def frames(source: str, mime_type: str, pages: int, limits: "dict[str, int]") -> "Any":
+    """All `pages` beneath each other, as libvips keeps an animation, in memory."""
     if mime_type == "image/png":
         from pipeline.limited import apng
 
-        return apng.frames(source, limits)
+        return apng.frames(source, pages, limits)
     from pipeline.limited import vips
 
     return vips.frames(source, mime_type)

@@ -19,10 +19,10 @@ async def inspect_image(source: Path, job_dir: Path, limits: ImageLimits) -> Ima
     """Read the header of the picture at `source`; nothing is decoded. An SVG is parsed to its end.
 
     `job_dir` is a private directory that exists; nothing is left in it.
-    Raises UnsupportedFormatError (also for a camera's raw file, an animated JPEG XL, and an SVG with scripts,
-    event handlers or entities), LimitExceededError (more pixels, those of all frames together, or more pages
-    than `limits` allow; text that swells), CorruptInputError, TimedOutError, ChildCrashedError; OSError when
-    `source` can't be read or no process can be started.
+    Raises UnsupportedFormatError (also for a camera's raw file, an animated JPEG XL, and an SVG with anything
+    active or from elsewhere in it), LimitExceededError (more pixels, those of all frames together, or more
+    pages than `limits` allow; text that swells), CorruptInputError, TimedOutError, ChildCrashedError; OSError
+    when `source` can't be read or no process can be started.
     """
     mime_type = _sniffed(source)
     answer = await run_child("inspect", source, mime_type, job_dir, limits)

@@ -18,6 +18,8 @@ RED, GREEN, BLUE, WHITE = (230, 30, 40), (20, 160, 60), (30, 60, 200), (255, 255
 #: Hidden in EXIF, XMP and the comment: it must not appear in anything that is served.
 SECRET = "Secret-Photographer-4711"
 
+#: EXIF's tag.
+ORIENTATION = 0x0112
 #: EXIF orientation → how the upright picture is stored; the inverse of what a viewer does.
 _STORED = {
     1: lambda image: image,
@@ -51,9 +53,7 @@ def jpeg(
         image, options["profile"] = image.icc_transform("cmyk", input_profile="srgb"), "cmyk"
     if display_p3:
         image, options["profile"] = image.icc_transform("p3", input_profile="srgb"), "p3"
-    if orientation is not None:
-        image = _STORED[orientation](image).copy()
-        image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    image = _stored(image, orientation)
     if gps:
         image = _with_metadata(image)
     return bytes(image.jpegsave_buffer(**options))
@@ -68,9 +68,10 @@ def png(
     palette: bool = False,
     sixteen_bit: bool = False,
     interlaced: bool = False,
+    orientation: int | None = None,
     gps: bool = False,
 ) -> bytes:
-    """`alpha` makes the white quarter wholly transparent."""
+    """`alpha` makes the white quarter wholly transparent; `orientation` goes into its `eXIf`."""
     image = _quarters(width, height)
     if alpha:
         image = _see_through(image)
@@ -78,20 +79,27 @@ def png(
         image = image.colourspace("b-w")
     if sixteen_bit:
         image = image.colourspace("grey16" if grey else "rgb16")
+    image = _stored(image, orientation)
     if gps:
         image = _with_metadata(image)
     return bytes(image.pngsave_buffer(interlace=interlaced, palette=palette))
 
 
 def webp(
-    width: int = 64, height: int = 48, *, alpha: bool = False, frames: int = 1, gps: bool = False
+    width: int = 64,
+    height: int = 48,
+    *,
+    alpha: bool = False,
+    frames: int = 1,
+    orientation: int | None = None,
+    gps: bool = False,
 ) -> bytes:
     image = _quarters(width, height)
     if alpha:
         image = _see_through(image)
     if gps:
         image = _with_metadata(image)
-    return bytes(_animated(image, frames).webpsave_buffer(Q=95))
+    return bytes(_animated(image, frames, orientation).webpsave_buffer(Q=95))
 
 
 def gif(width: int = 64, height: int = 48, *, frames: int = 1) -> bytes:
@@ -99,14 +107,22 @@ def gif(width: int = 64, height: int = 48, *, frames: int = 1) -> bytes:
 
 
 def avif(
-    width: int = 64, height: int = 48, *, alpha: bool = False, display_p3: bool = False, gps: bool = False
+    width: int = 64,
+    height: int = 48,
+    *,
+    alpha: bool = False,
+    display_p3: bool = False,
+    orientation: int | None = None,
+    gps: bool = False,
 ) -> bytes:
+    """`orientation` becomes the boxes `irot` and `imir`."""
     image = _quarters(width, height)
     options: dict[str, object] = {"Q": 90, "effort": 0, "compression": "av1"}
     if display_p3:
         image, options["profile"] = image.icc_transform("p3", input_profile="srgb"), "p3"
     if alpha:
         image = _see_through(image)
+    image = _stored(image, orientation)
     if gps:
         image = _with_metadata(image)
     return bytes(image.heifsave_buffer(**options))
@@ -120,6 +136,7 @@ def tiff(
     cmyk: bool = False,
     sixteen_bit: bool = False,
     pages: int = 1,
+    orientation: int | None = None,
     gps: bool = False,
     **options: object,
 ) -> bytes:
@@ -133,7 +150,7 @@ def tiff(
         image = image.colourspace("rgb16")
     if gps:
         image = _with_metadata(image)
-    return bytes(_animated(image, pages).tiffsave_buffer(**options))
+    return bytes(_animated(image, pages, orientation).tiffsave_buffer(**options))
 
 
 def fax(width: int = 64, height: int = 48) -> bytes:
@@ -164,16 +181,23 @@ def apng(
     loop: int = 0,
     alpha: bool = False,
     default_image: bool = False,
+    orientation: int | None = None,
+    gps: bool = False,
 ) -> bytes:
     """Every second frame stands upside down. `default_image`: also a still that is none of the frames."""
     image = _quarters(width, height)
     if alpha:
         image = _see_through(image)
     mode = "RGBA" if alpha else "RGB"
+    stored = [_stored(view, orientation) for view in (image, image.rot180())]
     views = [
-        Image.frombytes(mode, (width, height), bytes(view.write_to_memory()))
-        for view in (image, image.rot180())
+        Image.frombytes(mode, (view.width, view.height), bytes(view.write_to_memory())) for view in stored
     ]
+    exif = Image.Exif()
+    if gps:
+        exif.load(exif_with_position())
+    if orientation is not None:
+        exif[ORIENTATION] = orientation
     shown = [views[number % 2] for number in range(frames)]
     if default_image:
         shown.insert(0, views[0])
@@ -186,11 +210,26 @@ def apng(
         duration=list(delays) or [100] * frames,
         loop=loop,
         default_image=default_image,
+        exif=exif.tobytes() if len(exif) else b"",
     )
     return file.getvalue()
 
 
-def jxl(width: int = 64, height: int = 48, *, alpha: bool = False, container: bool = False) -> bytes:
+def exif_with_position() -> bytes:
+    """As it stands in a file, after `Exif` and two zeros: SECRET and where it was taken."""
+    exif: bytes = pyvips.Image.new_from_buffer(jpeg(gps=True), "").get("exif-data")
+    return exif.removeprefix(b"Exif\0\0")
+
+
+def jxl(
+    width: int = 64,
+    height: int = 48,
+    *,
+    alpha: bool = False,
+    container: bool = False,
+    gps: bool = False,
+) -> bytes:
+    """`gps` needs a container."""
     image = _quarters(width, height)
     if alpha:
         image = _see_through(image)
@@ -198,7 +237,12 @@ def jxl(width: int = 64, height: int = 48, *, alpha: bool = False, container: bo
     encoder = Encoder(  # type: ignore[call-arg]
         mode="RGBA" if alpha else "RGB", lossless=True, effort=1, num_threads=1, use_container=container
     )
-    return bytes(encoder(bytes(image.write_to_memory()), width, height, jpeg_encode=False))
+    encoded = bytes(encoder(bytes(image.write_to_memory()), width, height, jpeg_encode=False))
+    if gps:
+        at = encoded.index(b"ftyp") + 16
+        exif = bytes(4) + exif_with_position()
+        encoded = encoded[:at] + struct.pack(">I4s", 8 + len(exif), b"Exif") + exif + encoded[at:]
+    return encoded
 
 
 def jxl_of_jpeg(data: bytes, width: int, height: int) -> bytes:
@@ -222,11 +266,16 @@ def promising(data: bytes, width: int, height: int) -> bytes:
 def png_with(*chunks: tuple[bytes, bytes]) -> bytes:
     """A sound PNG with further chunks (kind, content) after its header."""
     sound = png()
-    return sound[:33] + b"".join(_chunk(kind, content) for kind, content in chunks) + sound[33:]
+    return sound[:33] + b"".join(chunk(kind, content) for kind, content in chunks) + sound[33:]
 
 
 def svg(content: str = "<circle r='9'/>", *, before: str = "", attributes: str = "") -> bytes:
     return f"{before}<svg xmlns='http://www.w3.org/2000/svg' {attributes}>{content}</svg>".encode()
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """One of a PNG, with its checksum."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def noise_png(width: int, height: int) -> bytes:
@@ -240,7 +289,7 @@ def png_bomb(width: int, height: int) -> bytes:
     """A sound header that promises `width` × `height` pixels, and almost no data."""
     header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        _chunk(kind, data)
+        chunk(kind, data)
         for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(4096))), (b"IEND", b""))
     )
 
@@ -248,7 +297,7 @@ def png_bomb(width: int, height: int) -> bytes:
 def apng_bomb(width: int, height: int, frames: int) -> bytes:
     """A still that promises to be so many frames."""
     sound = png(width, height)
-    return sound[:33] + _chunk(b"acTL", struct.pack(">II", frames, 0)) + sound[33:]
+    return sound[:33] + chunk(b"acTL", struct.pack(">II", frames, 0)) + sound[33:]
 
 
 def gif_bomb(width: int, height: int, frames: int) -> bytes:
@@ -281,10 +330,6 @@ def is_near(value: Sequence[float], expected: Sequence[float], tolerance: float)
     return all(abs(a - b) <= tolerance for a, b in zip(value[:3], expected[:3], strict=True))
 
 
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
 def _quarters(width: int, height: int) -> "pyvips.Image":
     left, top = width // 2, height // 2
     image = pyvips.Image.black(width, height, bands=3).copy(interpretation="srgb")
@@ -299,18 +344,27 @@ def _quarters(width: int, height: int) -> "pyvips.Image":
     return image
 
 
+def _stored(image: "pyvips.Image", orientation: int | None) -> "pyvips.Image":
+    """As a camera keeps what it took: turned, and with the orientation that turns it back."""
+    if orientation is None:
+        return image
+    image = _STORED[orientation](image).copy()
+    image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    return image
+
+
 def _see_through(image: "pyvips.Image") -> "pyvips.Image":
     alpha = (pyvips.Image.black(image.width, image.height) + 255).cast("uchar")
     x, y = image.width // 2, image.height // 2
     return image.bandjoin(alpha.draw_rect([0], x, y, image.width - x, image.height - y, fill=True))
 
 
-def _animated(image: "pyvips.Image", frames: int) -> "pyvips.Image":
+def _animated(image: "pyvips.Image", frames: int, orientation: int | None = None) -> "pyvips.Image":
     """Every second frame shows the picture upside down: a still must be made of the first."""
     if frames == 1:
-        return image
-    height = image.height
-    views = [image, image.rot180()]
+        return _stored(image, orientation)
+    views = [_stored(view, orientation) for view in (image, image.rot180())]
+    height = views[0].height
     strip = pyvips.Image.arrayjoin([views[number % 2] for number in range(frames)], across=1).copy()
     strip.set_type(pyvips.GValue.gint_type, "page-height", height)
     strip.set_type(pyvips.GValue.array_int_type, "delay", [100] * frames)

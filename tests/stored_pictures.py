@@ -6,6 +6,7 @@ orientation (6 and 5), of which only the boxes may be applied. DISPLAY_P3 says w
 colour codes alone, without an ICC profile. ANIMATED_JXL: three frames, by imagecodecs 2026.3.6.
 """
 
+import struct
 from base64 import b64decode
 
 PLAIN = b64decode(
@@ -66,3 +67,15 @@ ANIMATED_JXL = b64decode(
 jD8=
     """
 )
+
+
+def heic_with(exif: bytes) -> bytes:
+    """TURNED with this EXIF (a TIFF) in place of its own, which is the last of its data."""
+    at = TURNED.index(b"mdat") - 4
+    old = TURNED[at:].index(b"Exif\0\0") + at - 4
+    content = TURNED[old : old + 10] + exif
+    data = TURNED[at + 4 : old] + content  # from the box's kind on
+    # As `iloc` has it: where the item begins, one piece, from its beginning, and how long that is.
+    place, length = struct.pack(">IHI", old, 1, 0), len(TURNED) - old
+    items = TURNED[:at].replace(place + struct.pack(">I", length), place + struct.pack(">I", len(content)))
+    return items + struct.pack(">I", 4 + len(data)) + data

@@ -5,6 +5,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from pipeline import recipe
 from pipeline.limited.refusals import RefusalError, check_pixels, refused_input
+from pipeline.limited.vips import header_of, orientation_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,24 +15,31 @@ if TYPE_CHECKING:
 SHORTEST_DELAY, DEFAULT_DELAY = 11, 100
 
 
-def frames(source: str, limits: "dict[str, int]") -> "Any":
-    """All frames beneath each other, each at most as wide as the widest animation, with their delays."""
+def frames(source: str, promised: int, limits: "dict[str, int]") -> "Any":
+    """All frames beneath each other, each upright and at most as wide as the widest animation, with their
+    delays.
+
+    RefusalError unless they are as many as the header has `promised`.
+    """
+    orientation = orientation_of(header_of(source, "image/png"))
     try:
         with PngImageFile(source) as image:
-            return strip_of(image, limits)
+            return strip_of(image, promised, orientation, limits)
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise refused_input(error) from None
 
 
-def strip_of(image: "Any", limits: "dict[str, int]") -> "Any":
+def strip_of(image: "Any", promised: int, orientation: int, limits: "dict[str, int]") -> "Any":
     first = 1 if image.info.get("default_image") else 0  # a still for those that can't show the rest
     count = image.n_frames - first
+    if count != promised:
+        raise RefusalError("corrupt", "its decoder finds another number of frames than its header promises")
     check_pixels(image.width, image.height, count, limits)
     profile, loop = image.info.get("icc_profile"), image.info.get("loop", 0)
     content, delays, page = bytearray(), [], None
     for number in range(first, first + count):
         image.seek(number)
-        page = as_page(image, profile)
+        page = as_page(image, profile, orientation)
         content += page.write_to_memory()
         delay = int(image.info.get("duration", 0))
         delays.append(delay if delay >= SHORTEST_DELAY else DEFAULT_DELAY)
@@ -45,12 +53,13 @@ def strip_of(image: "Any", limits: "dict[str, int]") -> "Any":
     return strip
 
 
-def as_page(image: "Any", profile: "bytes | None") -> "Any":
+def as_page(image: "Any", profile: "bytes | None", orientation: int) -> "Any":
     if image.mode.startswith("I"):  # Grey of 16 bit, which converting would clip.
         image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
     rgba = image.convert("RGBA")
     page = pyvips.Image.new_from_memory(rgba.tobytes(), rgba.width, rgba.height, 4, "uchar")
     page = page.copy(interpretation="srgb")
+    page.set_type(pyvips.GValue.gint_type, "orientation", orientation)
     if profile:
         page.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
     return page.thumbnail_image(

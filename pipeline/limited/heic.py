@@ -3,7 +3,7 @@
 import pyvips
 from pi_heif import open_heif, options
 
-from pipeline.limited.heif_boxes import check_sizes, profile_of
+from pipeline.limited.heif_boxes import check_sizes
 from pipeline.limited.refusals import RefusalError, check_pages, check_pixels, refused_input
 
 TYPE_CHECKING = False
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 options.DECODE_THREADS = 2
 options.THUMBNAILS = options.DEPTH_IMAGES = options.AUX_IMAGES = False
+
+#: What pi-heif raises for a damaged file: when it is opened, or when it is asked for what is not there.
+DAMAGE = (RuntimeError, ValueError, OSError, SyntaxError, EOFError, LookupError)
 
 #: What owns the pixels: its memoryview does not hold it (pi-heif 1.4.0).
 KEPT: "list[Any]" = []
@@ -23,10 +26,13 @@ PREMULTIPLIED = "RGBa"
 def size(source: str, limits: "dict[str, int]") -> "tuple[int, int, int]":
     """Of the primary picture as displayed: libheif applies the file's own turns, and EXIF's are ignored."""
     heif = opened(source, limits)
-    width, height = heif.size
-    check_pages(len(heif), "pictures", limits)
+    try:
+        (width, height), pictures = heif.size, len(heif)
+    except DAMAGE as error:
+        raise refused(error) from None
+    check_pages(pictures, "pictures", limits)
     check_pixels(width, height, 1, limits)
-    return width, height, len(heif)
+    return width, height, pictures
 
 
 def pixels(source: str, limits: "dict[str, int]") -> "Any":
@@ -35,7 +41,8 @@ def pixels(source: str, limits: "dict[str, int]") -> "Any":
     KEPT.append(heif)
     try:
         content, (width, height), mode = heif.data, heif.size, heif.mode
-    except (RuntimeError, ValueError, OSError, SyntaxError, EOFError) as error:
+        profile = heif.info.get("icc_profile")
+    except DAMAGE as error:
         raise refused(error) from None
     bands = len(mode)
     if len(content) != width * height * bands:
@@ -44,22 +51,21 @@ def pixels(source: str, limits: "dict[str, int]") -> "Any":
     picture = picture.copy(interpretation="b-w" if bands < 3 else "srgb")
     if mode == PREMULTIPLIED:
         picture = picture.unpremultiply().cast("uchar").copy(interpretation="srgb")
-    if profile := heif.info.get("icc_profile"):
+    if profile:
         picture = picture.copy()
         picture.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
     return picture
 
 
-def profile(source: str) -> str:
-    return profile_of(source)
-
-
 def opened(source: str, limits: "dict[str, int]") -> "Any":
     check_sizes(source, limits)
     try:
-        return open_heif(source)
-    except (RuntimeError, ValueError, OSError, SyntaxError, EOFError) as error:
+        heif = open_heif(source)
+    except DAMAGE as error:
         raise refused(error) from None
+    if len(heif) == 0:  # libheif leaves out what it can't make sense of.
+        raise RefusalError("corrupt", "it has no picture")
+    return heif
 
 
 def refused(error: Exception) -> RefusalError:

@@ -6,6 +6,7 @@ than its tiles. So every `ispe` box counts, whatever picture it belongs to.
 
 from struct import unpack
 
+from pipeline.limited.boxes import boxes_in, boxes_of
 from pipeline.limited.refusals import RefusalError, check_pixels
 
 #: Bytes; a telephone's picture of 48 MP in tiles has about 10 kB of it.
@@ -18,35 +19,21 @@ DISPLAY_P3 = 12
 def read_meta(source: str) -> bytes:
     """The content of the file's `meta` box; RefusalError without one."""
     with open(source, "rb") as file:
-        for _ in range(MAX_TOP_BOXES):
-            head = file.read(8)
-            if len(head) < 8:
-                break
-            size, kind = unpack(">I4s", head)
-            content = size - 8
-            if size == 1:
-                content = int.from_bytes(file.read(8), "big") - 16
-            if kind == b"meta":
-                if content > MAX_META_BYTES:
-                    raise RefusalError("limit", f"Its header has more than {MAX_META_BYTES:,} bytes.")
-                return file.read(content if size else MAX_META_BYTES)[4:]
-            if size == 0 or content < 0:
-                break
-            file.seek(content, 1)
+        for kind, length, whole in boxes_of(file, MAX_TOP_BOXES):
+            if kind != b"meta":
+                continue
+            if not whole:
+                raise RefusalError("corrupt", "the file ends in its header")
+            if length > MAX_META_BYTES:
+                raise RefusalError("limit", f"Its header has more than {MAX_META_BYTES:,} bytes.")
+            return file.read(length)[4:]
     raise RefusalError("corrupt", "it has no meta box")
 
 
 def boxes(content: bytes) -> "dict[bytes, list[bytes]]":
     found: dict[bytes, list[bytes]] = {}
-    at = 0
-    while at + 8 <= len(content):
-        size, kind = unpack(">I4s", content[at : at + 8])
-        if size == 0:
-            size = len(content) - at
-        if size < 8:
-            break
-        found.setdefault(kind, []).append(content[at + 8 : at + size])
-        at += size
+    for kind, inner in boxes_in(content):
+        found.setdefault(kind, []).append(inner)
     return found
 
 

@@ -4,8 +4,7 @@ The decoder sees the codestream alone: boxes with compressed metadata, or with a
 again, never reach it. It tells a size only after decoding, hence these bits.
 """
 
-from struct import unpack
-
+from pipeline.limited.boxes import boxes_of
 from pipeline.limited.refusals import RefusalError
 
 TYPE_CHECKING = False
@@ -15,6 +14,8 @@ if TYPE_CHECKING:
 SIGNATURE = b"\xff\x0a"
 #: A container has about five; one for each piece of a codestream that was sent in many.
 MAX_BOXES = 10_000
+#: Before the content of each piece.
+NUMBER_BYTES = 4
 #: Bytes; the size and what is read after it have less than 30.
 HEAD_BYTES = 64
 
@@ -99,33 +100,21 @@ def read_codestream(source: str, limit: "int | None" = None) -> bytes:
 def pieces(file: "BinaryIO", limit: "int | None") -> "list[bytes]":
     """The codestream's boxes in a container: one `jxlc`, or `jxlp` in their order."""
     found: list[bytes] = []
-    for _ in range(MAX_BOXES):
-        head = file.read(8)
-        if len(head) < 8:
+    for kind, length, whole in boxes_of(file, MAX_BOXES):
+        if kind not in (b"jxlc", b"jxlp"):
+            continue
+        last = kind == b"jxlc"
+        if kind == b"jxlp":
+            last = is_last(file.read(NUMBER_BYTES))
+            length = max(0, length - NUMBER_BYTES)
+        if limit is None and not whole:
+            raise RefusalError("corrupt", "the file ends in its codestream")
+        found.append(file.read(length if limit is None else min(length, limit)))
+        if last or (limit is not None and sum(map(len, found)) >= limit):
             break
-        box_size, kind = unpack(">I4s", head)
-        content = box_size - 8
-        if box_size == 1:
-            content = int.from_bytes(file.read(8), "big") - 16
-        if kind in (b"jxlc", b"jxlp"):
-            if kind == b"jxlp":
-                file.seek(4, 1)  # its number
-                content -= 4
-            found.append(read_piece(file, content if box_size else None, limit))
-            if kind == b"jxlc" or (limit is not None and sum(map(len, found)) >= limit):
-                break
-        elif box_size == 0 or content < 0:
-            break
-        else:
-            file.seek(content, 1)
     return found
 
 
-def read_piece(file: "BinaryIO", content: "int | None", limit: "int | None") -> bytes:
-    """A whole piece when `limit` is None; RefusalError when it breaks off."""
-    if limit is not None:
-        return file.read(limit if content is None else max(0, min(content, limit)))
-    piece = file.read(-1 if content is None else max(0, content))
-    if content is not None and len(piece) != content:
-        raise RefusalError("corrupt", "the file ends in its codestream")
-    return piece
+def is_last(number: bytes) -> bool:
+    """A piece's number, whose highest bit says that no further piece follows."""
+    return number[:1] >= b"\x80"

@@ -26,8 +26,11 @@ STEP_BYTES = 64 * 1024
 
 
 def frames_of(source: str) -> int:
-    """How many frames it promises: 0 unless it is an APNG. RefusalError for swelling or broken chunks."""
-    frames = inflated = 0
+    """How many frames it promises: 0 unless it is an APNG. RefusalError for swelling or broken chunks.
+
+    Decoders heed the first `acTL`, and only before the first `IDAT`.
+    """
+    frames, inflated = None, 0
     with open(source, "rb") as file:
         file.seek(8)
         for _ in range(MAX_CHUNKS):
@@ -36,7 +39,7 @@ def frames_of(source: str) -> int:
                 raise RefusalError("corrupt", "the file ends before its end chunk")
             length, kind = unpack(">I4s", head)
             if kind == b"IEND":
-                return frames
+                return frames or 0
             end = file.tell() + length + 4
             if kind in (b"zTXt", b"iTXt", b"iCCP"):
                 inflated += inflated_bytes(kind, file, length)
@@ -44,8 +47,10 @@ def frames_of(source: str) -> int:
                     raise RefusalError(
                         "limit", f"Its texts and profiles have more than {MAX_INFLATED_BYTES:,} bytes."
                     )
-            elif kind == b"acTL" and length == 8:
-                (frames,) = unpack(">I", file.read(4))
+            elif frames is None and kind == b"acTL" and length == 8:
+                frames = int.from_bytes(file.read(4), "big")
+            elif frames is None and kind == b"IDAT":
+                frames = 0
             file.seek(end)
     raise RefusalError("limit", f"It has more than {MAX_CHUNKS:,} chunks.")
 

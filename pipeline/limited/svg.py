@@ -1,10 +1,12 @@
 """Whether an SVG is a drawing and nothing else; it is parsed here, and rendered nowhere.
 
-What may run in a browser or fetch something while it is parsed is refused: scripts, event handlers, foreign
-documents, style sheets that transform, entities. That is the second line of defence: the file is handed out
-as an attachment only.
+What may run in a browser, or become a part of the document from elsewhere, is refused: scripts, event
+handlers, foreign documents, inclusions, style sheets of others, entities. Pictures and links elsewhere are
+not, nor is `url()` in a style. That is the second line of defence: the file is handed out as an attachment
+only.
 """
 
+import re
 from xml.parsers.expat import ExpatError, ParserCreate
 
 from pipeline.limited.refusals import RefusalError
@@ -31,9 +33,19 @@ ACTIVE_ELEMENTS = frozenset(
         *("audio", "video"),
     }
 )
+#: Whose elements are replaced by other files, already by some parsers (W3C's recommendation, and its draft).
+INCLUSIONS = ("http://www.w3.org/2001/XInclude", "http://www.w3.org/2003/XInclude")
 ACTIVE_SCHEMES = (
     *("javascript:", "vbscript:"),
     *("data:text/html", "data:text/xml", "data:image/svg", "data:application/"),
+)
+#: The only document types that another party may have declared: they have no entities.
+PUBLIC_TYPE = re.compile(r"-//W3C//DTD SVG [ .\w]+//EN")
+PUBLIC_ADDRESS = re.compile(r"https?://www\.w3\.org/[-./\w]+")
+#: In CSS a letter may follow a backslash, or be written as its number, which one space may end.
+IMPORT = re.compile(
+    "@" + "".join(rf"(?:\\?{c}|\\0{{0,4}}(?:{ord(c):x}|{ord(c) - 32:x})(?:\r\n|\s)?)" for c in "import"),
+    re.IGNORECASE,
 )
 #: Those that every XML parser reads alike.
 ENCODINGS = (None, "utf-8", "us-ascii", "iso-8859-1")
@@ -55,16 +67,20 @@ def check(source: str) -> None:
 
 
 class Drawing:
-    """Takes the file in blocks; nothing of it is kept."""
+    """Takes the file in blocks; nothing of it is kept but the text of style sheets, until they end."""
 
     def __init__(self) -> None:
-        self._depth = 0
+        #: Of each open element, the pieces of its text when it is a style sheet.
+        self._open: list[list[str] | None] = []
         parser = self._parser = ParserCreate(namespace_separator=BETWEEN)
+        parser.buffer_text = True  # Else each line of a text comes by itself.
         parser.XmlDeclHandler = self._declaration
         parser.StartDoctypeDeclHandler = self._doctype
         parser.EntityDeclHandler = lambda *_: refuse("declares entities")
+        parser.SkippedEntityHandler = lambda *_: refuse("refers to entities of another file")
         parser.ProcessingInstructionHandler = self._instruction
         parser.StartElementHandler = self._start
+        parser.CharacterDataHandler = self._text
         parser.EndElementHandler = self._end
 
     def read(self, block: bytes) -> None:
@@ -84,9 +100,16 @@ class Drawing:
             refuse("is written in another encoding than UTF-8")
 
     def _doctype(self, name: str, system: "str | None", public: "str | None", internal: int) -> None:
-        """A mere reference is common, and nobody follows it."""
+        """A mere reference to W3C's is common, and harmless to those who follow it.
+
+        Expat does not tell of an entity that it skips in an attribute, so no other file may declare any.
+        """
         if internal:
             refuse("has a document type of its own")
+        if public is not None and not PUBLIC_TYPE.fullmatch(public):
+            refuse("has a document type that is not W3C's")
+        if system is not None and not (public and PUBLIC_ADDRESS.fullmatch(system)):
+            refuse("has a document type from elsewhere")
 
     def _instruction(self, target: str, data: str) -> None:
         if target.lower() == "xml-stylesheet":
@@ -94,27 +117,42 @@ class Drawing:
 
     def _start(self, name: str, attributes: "dict[str, str]") -> None:
         namespace, _, local = name.rpartition(BETWEEN)
-        if self._depth == 0 and (namespace, local) != (NAMESPACE, "svg"):
+        if not self._open and (namespace, local) != (NAMESPACE, "svg"):
             raise RefusalError("unsupported", "This is an XML document, but no SVG drawing.")
-        self._depth += 1
-        if self._depth > MAX_DEPTH:
+        if len(self._open) == MAX_DEPTH:
             raise RefusalError("limit", f"Its elements are nested deeper than the {MAX_DEPTH} allowed.")
+        self._open.append([] if local.lower() == "style" else None)
         if local.lower() in ACTIVE_ELEMENTS:
             refuse(f"contains the element {local}")
+        if namespace in INCLUSIONS:
+            refuse("includes another file")
         for attribute, value in attributes.items():
             check_attribute(attribute.rpartition(BETWEEN)[2].lower(), value)
 
+    def _text(self, text: str) -> None:
+        if self._open and (sheet := self._open[-1]) is not None:
+            sheet.append(text)
+
     def _end(self, name: str) -> None:
-        self._depth -= 1
+        if (sheet := self._open.pop()) is not None:
+            check_style("".join(sheet))
 
 
 def check_attribute(name: str, value: str) -> None:
     """`values`, `to` and `from` of an animation can become an address, so every value counts as one."""
     if name.startswith("on"):
         refuse(f"contains the event handler {name}")
+    if name == "attributename" and value.strip().rpartition(":")[2].lower().startswith("on"):
+        refuse(f"animates the event handler {value.strip()}")
     for part in value.split(";"):
         if part.translate(IGNORED).lower().startswith(ACTIVE_SCHEMES):
             refuse(f"contains an address that runs a program in {name}")
+
+
+def check_style(sheet: str) -> None:
+    """`@import`, however it is written, and also in a comment: telling that apart would take CSS's parser."""
+    if IMPORT.search(sheet):
+        refuse("imports a style sheet")
 
 
 def refuse(what: str) -> "NoReturn":

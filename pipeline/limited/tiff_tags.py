@@ -25,9 +25,10 @@ def check_is_picture(source: str) -> None:
         try:
             order = "<" if head[:2] == b"II" else ">"
             big = unpack_from(f"{order}H", head, 2)[0] == 43
-            file.seek(unpack_from(f"{order}Q" if big else f"{order}I", head, 8 if big else 4)[0])
+            start = unpack_from(f"{order}Q" if big else f"{order}I", head, 8 if big else 4)[0]
+            file.seek(min(start, file.seek(0, 2)))
             tags = read_tags(file.read(MAX_DIRECTORY_BYTES), order, big)
-        except (struct.error, OverflowError, OSError):
+        except struct.error:
             raise RefusalError("corrupt", "its first directory is missing") from None
     preview = SUB_IFDS in tags and bool(tags.get(NEW_SUBFILE_TYPE, 0) & REDUCED_RESOLUTION)
     if head[8:10] == b"CR" or DNG_VERSION in tags or tags.get(PHOTOMETRIC) in UNDEVELOPED or preview:

@@ -1,5 +1,7 @@
 """What moves stays moving, with its delays, and has stills beside it."""
 
+import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -74,6 +76,33 @@ async def test_every_frame_is_kept(workshop: Workshop, kind: str) -> None:
         if not file.name.startswith("animation-"):
             (still,) = frames(file.path)
             assert shows(still, UPRIGHT)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("encode", [pictures.webp, pictures.apng])
+async def test_every_frame_stands_upright(
+    workshop: Workshop, encode: Callable[..., bytes], orientation: int
+) -> None:
+    """Each by itself, in its place."""
+    data = encode(400, 300, frames=4, orientation=orientation)
+    facts = await workshop.facts(data)
+    assert (facts.width, facts.height, facts.pages) == (400, 300, 4)
+    made = await workshop.render(data)
+    assert {(file.width, file.height) for file in made.files} == {(400, 300), (320, 240)}
+    for name in ("animation-400", "animation-320"):
+        moving = frames(workshop.job_dir / f"{name}.webp")
+        assert [shows(frame, UPRIGHT) for frame in moving] == [True, False, True, False]
+        assert shows(moving[3], TURNED)
+
+
+async def test_a_turned_animation_is_as_wide_as_it_is_shown(workshop: Workshop) -> None:
+    for data in (pictures.webp(1500, 100, frames=2, orientation=6), pictures.apng(1500, 100, orientation=6)):
+        made = await workshop.render(data)
+        assert max(file.width for file in made.files if file.name.startswith("animation-")) == 1280
+    for data in (pictures.webp(100, 1500, frames=2, orientation=6), pictures.apng(100, 1500, orientation=6)):
+        made = await workshop.render(data)
+        moving = [file for file in made.files if file.name.startswith("animation-")]
+        assert [(file.width, file.height) for file in moving] == [(100, 1500)]
 
 
 async def test_stills_are_the_poster_and_what_moves_is_the_picture(workshop: Workshop) -> None:
@@ -152,3 +181,30 @@ async def test_an_animation_cut_off_is_damaged(workshop: Workshop, kind: str, sh
 async def test_an_apng_that_promises_more_frames_than_it_has_is_damaged(workshop: Workshop) -> None:
     with pytest.raises(CorruptInputError):
         await workshop.render(pictures.apng_bomb(64, 48, 5))
+
+
+async def test_frames_promised_after_the_still_are_no_frames(workshop: Workshop) -> None:
+    """No decoder looks for them there."""
+    sound, promise = pictures.png(), pictures.chunk(b"acTL", struct.pack(">II", 3, 0))
+    data = sound[:-12] + promise + sound[-12:]
+    assert not (await workshop.facts(data)).animated
+    assert set(roles(await workshop.render(data))) == {"webp-64", "avif-64", "jpeg-64"}
+
+
+async def test_frames_promised_a_second_time_are_no_frames(workshop: Workshop) -> None:
+    promise = pictures.chunk(b"acTL", struct.pack(">II", 2_000, 0))
+    still = pictures.apng_bomb(64, 48, 1)
+    at = still.index(b"acTL") + 16
+    data = still[:at] + promise + still[at:]
+    assert (await workshop.facts(data)).pages == 1
+    assert set(roles(await workshop.render(data))) == {"webp-64", "avif-64", "jpeg-64"}
+
+
+async def test_an_apng_that_its_decoder_takes_for_a_still_is_damaged(workshop: Workshop) -> None:
+    """Two promises are one too many for it, where others show an animation."""
+    moving = pictures.apng()
+    at = moving.index(b"acTL") + 16
+    data = moving[:at] + moving[at - 20 : at] + moving[at:]
+    assert (await workshop.facts(data)).pages == 3
+    with pytest.raises(CorruptInputError, match="another number of frames"):
+        await workshop.render(data)

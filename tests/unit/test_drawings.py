@@ -17,6 +17,8 @@ from pipeline.limits import ImageLimits
 from tests import corpus, pictures
 
 LIMITS = ImageLimits()
+SVG_1_0 = "http://www.w3.org/TR/2001/REC-SVG-20010904/DTD/svg10.dtd"
+SVG_1_1 = "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd"
 LAUGHS = "".join(f"<!ENTITY l{n} '{f'&l{n - 1};' * 10}'>" for n in range(1, 12))
 
 
@@ -41,9 +43,19 @@ def desk(tmp_path: Path) -> Desk:
     [
         pictures.svg(),
         pictures.svg(before="<?xml version='1.0' encoding='UTF-8'?>\n<!-- made by hand -->\n"),
-        pictures.svg(before="<!DOCTYPE svg PUBLIC '-//W3C//DTD SVG 1.1//EN' 'http://www.w3.org/svg11.dtd'>"),
+        pictures.svg(before=f"<!DOCTYPE svg PUBLIC '-//W3C//DTD SVG 1.1//EN' '{SVG_1_1}'>"),
+        pictures.svg(before=f"<!DOCTYPE svg PUBLIC '-//W3C//DTD SVG 20010904//EN'\n '{SVG_1_0}'>"),
+        pictures.svg(before="<!DOCTYPE svg>"),
         pictures.svg(before=f"<?xml version='1.0'?><!--{'long ' * 500}-->"),
         pictures.svg("<style>circle { fill: red }</style><image href='data:image/png;base64,AAAA'/>"),
+        pictures.svg(
+            "<style>@media print { circle { fill: url(#a) } } @font-face { src: url(a.woff) }</style>"
+        ),
+        pictures.svg("<style><![CDATA[ a > b { color: red } ]]></style><text>@import</text>"),
+        pictures.svg(
+            "<image href='https://example.org/a.png'/><g style='fill: url(https://example.org/#a)'/>"
+        ),
+        pictures.svg("<set attributeName='opacity' to='1'/><animate attributeName='x' values='0;1'/>"),
         pictures.svg("<a href='https://example.org/'><text>script onload= javascript: &amp;</text></a>"),
         "\ufeff".encode() + pictures.svg(),
         b"<s:svg xmlns:s='http://www.w3.org/2000/svg'/>",
@@ -85,6 +97,61 @@ async def test_a_plain_drawing_is_taken(desk: Desk, data: bytes) -> None:
                 "&x;", before="<?xml version='1.0'?><!DOCTYPE svg [<!ENTITY x SYSTEM 'file:///etc/passwd'>]>"
             ),
             "a document type of its own",
+        ),
+        (
+            pictures.svg("&payload;", before="<!DOCTYPE svg SYSTEM 'http://evil.example/x.dtd'>"),
+            "a document type from elsewhere",
+        ),
+        (
+            pictures.svg(
+                "<a href='&payload;'/>",
+                before="<!DOCTYPE svg PUBLIC '-//W3C//DTD SVG 1.1//EN' 'http://evil.example/x.dtd'>",
+            ),
+            "a document type from elsewhere",
+        ),
+        (
+            pictures.svg(before=f"<!DOCTYPE svg PUBLIC '-//W3C//DTD XHTML 1.1//EN' '{SVG_1_1}'>"),
+            "a document type that is not W3C's",
+        ),
+        (
+            pictures.svg("&payload;", before=f"<!DOCTYPE svg PUBLIC '-//W3C//DTD SVG 1.1//EN' '{SVG_1_1}'>"),
+            "entities of another file",
+        ),
+        *(
+            (
+                pictures.svg(f"<i:include xmlns:i='{namespace}' href='file:///etc/passwd' parse='text'/>"),
+                "includes another file",
+            )
+            for namespace in ("http://www.w3.org/2001/XInclude", "http://www.w3.org/2003/XInclude")
+        ),
+        *(
+            (pictures.svg(f"<{element} attributeName='{name}' to='alert(1)'/>"), "animates the event handler")
+            for element, name in (("set", "onclick"), ("animate", " ONload"), ("set", "x:&#111;nclick"))
+        ),
+        *(
+            (pictures.svg(f"<{element} attributeName='{name}' {value}/>"), "an address that runs a program")
+            for element, name, value in (
+                ("set", "xlink:href", "to='javascript:a()'"),
+                ("animate", "href", "from='JavaScript:a()'"),
+                ("animate", "href", "by='vbscript:a()'"),
+                ("animate", "xlink:href", "values='#a; java&#9;script:a()'"),
+            )
+        ),
+        *(
+            (pictures.svg(f"<style>{sheet}</style>"), "imports a style sheet")
+            for sheet in (
+                "@import url(http://evil.example/x.css);",
+                "@charset '/*'; @IMPORT '//evil.example/x.css'; /* */",
+                "@\\69mport 'x.css';",
+                "@\\000069 mpo\\r\\74 'x.css';",
+                "@im<g>and so on</g>port 'x.css';",
+                "<![CDATA[@im]]>port 'x.css';",
+                "&#64;import 'x.css';",
+            )
+        ),
+        (
+            pictures.svg("<h:STYLE xmlns:h='http://www.w3.org/1999/xhtml'>@import 'x';</h:STYLE>"),
+            "imports a style sheet",
         ),
         (pictures.svg(before="<?xml version='1.0' encoding='utf-7'?>"), "another encoding"),
         (b"<html><svg xmlns='http://www.w3.org/2000/svg'/></html>", "a web page"),

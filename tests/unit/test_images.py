@@ -1,6 +1,7 @@
 """Pictures of every kind become upright sRGB renditions without metadata, and hostile ones become errors."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,17 @@ KINDS = {
     "jxl of a turned jpeg": pictures.jxl_of_jpeg(pictures.jpeg(orientation=6, gps=True), 64, 48),
     "jxl of a mirrored jpeg": pictures.jxl_of_jpeg(pictures.jpeg(orientation=5), 64, 48),
 }
+TAKEN_SOMEWHERE = {
+    "jpeg": pictures.jpeg(400, 300, gps=True),
+    "png": pictures.png(400, 300, gps=True),
+    "apng": pictures.apng(400, 300, gps=True),
+    "webp": pictures.webp(400, 300, gps=True),
+    "webp animated": pictures.webp(400, 300, frames=3, gps=True),
+    "heic": stored_pictures.heic_with(pictures.exif_with_position()),
+    "avif": pictures.avif(400, 300, gps=True),
+    "tiff": pictures.tiff(400, 300, gps=True),
+    "jxl": pictures.jxl(400, 300, container=True, gps=True),
+}
 GREYS = {
     "jpeg": pictures.jpeg(grey=True),
     "png": pictures.png(grey=True),
@@ -77,6 +89,17 @@ class Workshop:
     async def render(self, data: bytes, limits: ImageLimits = LIMITS) -> ImageRenditions:
         self.source.write_bytes(data)
         return await render_image(self.source, self.job_dir, limits)
+
+
+def turned_jxl(width: int, height: int, *, orientation: int) -> bytes:
+    """Of a JPEG, whose orientation it takes over."""
+    return pictures.jxl_of_jpeg(pictures.jpeg(width, height, orientation=orientation), width, height)
+
+
+def with_byte_after(data: bytes, kind: bytes, value: int) -> bytes:
+    """The first byte of a box's content replaced."""
+    at = data.index(kind) + len(kind)
+    return data[:at] + bytes([value]) + data[at + 1 :]
 
 
 @pytest.fixture
@@ -134,14 +157,45 @@ async def test_an_animation_has_pages_and_a_still_has_one(workshop: Workshop) ->
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-async def test_every_orientation_stands_upright(workshop: Workshop, orientation: int) -> None:
-    data = pictures.jpeg(400, 300, orientation=orientation)
+@pytest.mark.parametrize(
+    "encode", [pictures.jpeg, pictures.png, pictures.webp, pictures.tiff, pictures.avif, turned_jxl]
+)
+async def test_every_orientation_stands_upright(
+    workshop: Workshop, encode: Callable[..., bytes], orientation: int
+) -> None:
+    """In EXIF, in a tag, in the boxes `irot` and `imir`, in the codestream: each is turned once."""
+    data = encode(400, 300, orientation=orientation)
     facts = await workshop.inspect(data)
     made = await workshop.render(data)
     assert (facts.width, facts.height) == (400, 300)
     assert {(file.width, file.height) for file in made.files} == {(400, 300), (320, 240)}
     assert_shows(made, UPRIGHT, ENCODING)
     assert_sound(made)
+
+
+@pytest.mark.parametrize("angle", range(4))
+@pytest.mark.parametrize("mirrored", ["not at all", "top to bottom", "left to right"])
+async def test_a_heic_is_turned_and_mirrored_as_its_boxes_say(
+    workshop: Workshop, angle: int, mirrored: str
+) -> None:
+    """That is all eight orientations; those in EXIF, 6 and 5, change nothing."""
+    data = stored_pictures.TURNED if mirrored == "not at all" else stored_pictures.MIRRORED
+    data = with_byte_after(data, b"irot", angle)
+    red, green, blue, white = UPRIGHT
+    shown = (green, white, red, blue) if mirrored == "not at all" else (red, blue, green, white)
+    for _ in range(angle):  # each a quarter to the left
+        top_left, top_right, bottom_left, bottom_right = shown
+        shown = (top_right, bottom_right, top_left, bottom_left)
+    if mirrored == "top to bottom":
+        data, shown = with_byte_after(data, b"imir", 0), (*shown[2:], *shown[:2])
+    if mirrored == "left to right":
+        data, shown = with_byte_after(data, b"imir", 1), (shown[1], shown[0], shown[3], shown[2])
+    facts = await workshop.inspect(data)
+    made = await workshop.render(data)
+    size = (64, 48) if angle % 2 else (48, 64)
+    assert (facts.width, facts.height) == size
+    assert {(file.width, file.height) for file in made.files} == {size}
+    assert_shows(made, shown, ENCODING)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -183,10 +237,9 @@ async def test_transparency_is_kept_and_white_in_the_jpeg(workshop: Workshop, en
     assert_shows(made, UPRIGHT, ENCODING)
 
 
-@pytest.mark.parametrize("encode", [pictures.jpeg, pictures.png, pictures.webp, pictures.avif, pictures.tiff])
-async def test_no_metadata_is_served(workshop: Workshop, encode: object) -> None:
-    assert callable(encode)
-    data = encode(400, 300, gps=True)
+@pytest.mark.parametrize("kind", TAKEN_SOMEWHERE)
+async def test_no_metadata_is_served(workshop: Workshop, kind: str) -> None:
+    data = TAKEN_SOMEWHERE[kind]
     assert pictures.SECRET.encode() in data
     made = await workshop.render(data)
     assert_sound(made)
@@ -282,9 +335,42 @@ async def test_a_jpeg_that_lacks_only_its_end_marker_is_sound(workshop: Workshop
     assert_shows(await workshop.render(data[:-1]), UPRIGHT, ENCODING)
 
 
+@pytest.mark.parametrize("end", [b"", b"\xff\xd9"])
+async def test_what_follows_a_jpeg_takes_no_memory(workshop: Workshop, end: bytes) -> None:
+    """Gigabytes of it, of which the disk keeps nothing; for all of it libvips would find no room."""
+    workshop.source.write_bytes(pictures.jpeg(400, 300))
+    os.truncate(workshop.source, 4 * 1024**3)
+    with workshop.source.open("ab") as file:
+        file.write(end)
+    less = ImageLimits(address_space_bytes=1024 * 1024**2)
+    facts = await inspect_image(workshop.source, workshop.job_dir, less)
+    assert facts == ImageFacts(mime_type="image/jpeg", width=400, height=300, pages=1)
+    made = await render_image(workshop.source, workshop.job_dir, less)
+    assert_shows(made, UPRIGHT, ENCODING)
+
+
+async def test_a_jpeg_that_ends_beyond_what_is_read_is_too_large(workshop: Workshop) -> None:
+    """Comments fill what is read."""
+    data = pictures.jpeg(400, 300)
+    comment = b"\xff\xfe\xff\xff" + bytes(65_533)
+    workshop.source.write_bytes(data[:2] + comment * 4_100 + data[2:])
+    with pytest.raises(LimitExceededError, match="the first 268,435,456 bytes are read, and it does not end"):
+        await inspect_image(workshop.source, workshop.job_dir, LIMITS)
+
+
 async def test_a_jpeg_with_padding_before_its_end_is_sound(workshop: Workshop) -> None:
     data = pictures.jpeg(400, 300)
     assert_shows(await workshop.render(data[:-2] + bytes(4) + data[-2:]), UPRIGHT, ENCODING)
+
+
+async def test_a_heic_of_whose_pictures_none_is_left_is_damaged(workshop: Workshop) -> None:
+    """Its item claims an essential property that isn't there, so libheif opens the file without a picture."""
+    at = stored_pictures.PLAIN.index(b"ipma") + 19
+    assert stored_pictures.PLAIN[at] == 0x84
+    data = stored_pictures.PLAIN[:at] + b"\xff" + stored_pictures.PLAIN[at + 1 :]
+    for work in (workshop.inspect, workshop.render):
+        with pytest.raises(CorruptInputError, match="it has no picture"):
+            await work(data)
 
 
 async def test_a_signature_alone_is_damaged(workshop: Workshop) -> None:
