@@ -10,11 +10,10 @@ the next one mends. What keeps it so:
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Protocol
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
@@ -23,14 +22,15 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from db.jobs import enqueue
 from db.models import Publication, utc_now
 from db.publications import (
+    changes_of,
+    forget_changes,
     forget_publication,
     is_recorded,
     is_wanted,
     lock_publication,
     renditions_of_media,
     reserve_prefix,
-    unpublished_media,
-    unwanted_publications,
+    unsettled_media,
 )
 from db.sessions import Sessions
 from services.cdn import Cdn
@@ -66,8 +66,14 @@ class Publications:
 
         Returns when it is as wanted. Raises the store's errors and the database's; the next call goes on.
         """
+        async with self.sessions() as session:
+            # Before it is looked at what is wanted: these are settled then, a later one may not be.
+            changes = await changes_of(session, media_id)
         while not await self._take_turn(media_id):
             pass
+        if changes:
+            async with self.sessions.begin() as session:
+                await forget_changes(session, media_id, changes)
 
     async def settle_now(self, media_id: UUID) -> None:
         """Settle within 10 s, for somebody who waits; what fails is logged, and left to job and sweep."""
@@ -83,24 +89,23 @@ class Publications:
         One that can't be settled holds no other back; a store that is away ends the sweep.
         """
         settled = 0
-        for find in (unwanted_publications, unpublished_media):
-            async for media_id in self._stranded(find, batch):
-                log.info("publication_stranded", media=str(media_id))
-                try:
-                    await self.settle(media_id)
-                except StorageUnavailableError:
-                    raise
-                except Exception:
-                    log.warning("publication_not_settled", media=str(media_id), exc_info=True)
-                else:
-                    settled += 1
+        async for media_id in self._stranded(batch):
+            log.info("publication_stranded", media=str(media_id))
+            try:
+                await self.settle(media_id)
+            except StorageUnavailableError:
+                raise
+            except Exception:
+                log.warning("publication_not_settled", media=str(media_id), exc_info=True)
+            else:
+                settled += 1
         return settled
 
-    async def _stranded(self, find: "_Find", batch: int) -> AsyncIterator[UUID]:
+    async def _stranded(self, batch: int) -> AsyncIterator[UUID]:
         last, before = UUID(int=0), utc_now() - SWEEP_GRACE
         while True:
             async with self.sessions() as session:
-                found = await find(session, after=last, changed_before=before, limit=batch)
+                found = await unsettled_media(session, after=last, changed_before=before, limit=batch)
             for media_id in found:
                 yield media_id
             if len(found) < batch:
@@ -167,9 +172,3 @@ class Publications:
             recorded = await is_recorded(session, prefix)
         if not recorded:
             await self._remove(prefix)
-
-
-class _Find(Protocol):
-    def __call__(
-        self, session: AsyncSession, *, after: UUID, changed_before: datetime, limit: int
-    ) -> Awaitable[Sequence[UUID]]: ...

@@ -5,17 +5,16 @@ import random
 import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from itertools import product
 from pathlib import Path
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from structlog.testing import capture_logs
 
-from db.models import Media, MediaStatus, Role, User, Visibility, new_id, utc_now
+from db.models import MediaStatus, Role, User, Visibility, new_id
 from db.sessions import Sessions, create_engine, create_sessions
 from services.publications import Publications
 from storage.disk import DiskStore
@@ -260,7 +259,7 @@ async def test_two_who_flip_at_once_end_with_what_the_last_one_wanted(
     media_id = await gallery.add(PRIVATE)
 
     async def flip_often() -> None:
-        for _ in range(100):
+        for _ in range(40):
             await gallery.change(media_id, visibility=chance.choice([PUBLIC, PRIVATE]))
             if chance.random() < 0.8:
                 await publications.settle(media_id)
@@ -389,9 +388,14 @@ async def end_idle_transactions(sessions: Sessions) -> None:
 async def let_time_pass(sessions: Sessions) -> None:
     """Every change is older than the time in which its job may still come."""
     async with sessions.begin() as session:
-        await session.exec(
-            update(Media).values(updated_at=utc_now() - timedelta(minutes=1), version=Media.version + 1)
-        )
+        connection = await session.connection()
+        for table, column in (
+            ("publication_changes", "at"),
+            ("publications", "created_at"),
+            ("publications", "withdrawn_at"),
+        ):
+            moment = f"{column} - interval '1 minute'"
+            await connection.execute(text(f"UPDATE {table} SET {column} = {moment}"))
 
 
 async def test_the_sweep_finds_what_is_stranded_in_both_directions(
@@ -435,6 +439,58 @@ async def test_a_removal_that_was_cut_off_is_swept_although_the_media_is_public_
     await let_time_pass(gallery.sessions)
     assert await publications.sweep() == 1
     assert await gallery.is_settled()
+
+
+async def test_what_is_to_be_completed_is_swept_without_a_change(
+    gallery: Gallery, publications: Publications
+) -> None:
+    """As after a restore, which has the rows but none of the copies."""
+    media_id = await gallery.add()
+    await publications.settle(media_id)
+    await gallery.store.delete(await gallery.public_keys())
+    async with gallery.sessions.begin() as session:
+        connection = await session.connection()
+        await connection.execute(text("UPDATE publications SET published_at = NULL"))
+    await let_time_pass(gallery.sessions)
+    assert await publications.sweep() == 1
+    assert await gallery.is_settled()
+    assert await publications.sweep() == 0
+
+
+@pytest.mark.parametrize(("before", "after"), [(PRIVATE, PUBLIC), (PUBLIC, PRIVATE)])
+async def test_a_change_during_the_settling_is_not_taken_for_settled(
+    gallery: Gallery, publications: Publications, before: Visibility, after: Visibility
+) -> None:
+    """It comes when all is done but for the end of the note that something was to do."""
+    media_id = await gallery.add(PUBLIC)
+    await publications.settle(media_id)
+    for visibility in (after, before):
+        await gallery.change(media_id, visibility=visibility)
+
+    class Changing(Publications):
+        async def _take_turn(self, media_id: UUID) -> bool:
+            if done := await super()._take_turn(media_id):
+                await gallery.change(media_id, visibility=after)
+            return done
+
+    late = Changing(sessions=publications.sessions, store=publications.store, cdn=publications.cdn)
+    await late.settle(media_id)
+    await let_time_pass(gallery.sessions)
+    assert await publications.sweep() == 1
+    assert await gallery.is_settled()
+
+
+async def test_what_no_service_has_changed_is_swept_as_well(
+    gallery: Gallery, publications: Publications
+) -> None:
+    media_id = await gallery.add()
+    await publications.settle(media_id)
+    async with gallery.sessions.begin() as session:
+        connection = await session.connection()
+        await connection.execute(text("UPDATE media SET visibility = 'PRIVATE', version = version + 1"))
+    await let_time_pass(gallery.sessions)
+    assert await publications.sweep() == 1
+    assert await gallery.public_keys() == []
 
 
 async def test_the_sweep_takes_more_than_a_batch_and_one_that_fails_holds_none_back(
