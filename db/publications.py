@@ -66,7 +66,10 @@ async def renditions_of_media(session: AsyncSession, media_id: UUID) -> Sequence
 
 
 async def is_recorded(session: AsyncSession, prefix: str) -> bool:
-    statement = select(col(Publication.media_id)).where(col(Publication.prefix) == prefix)
+    """Waits for whoever works on the row: that may be its end."""
+    statement = (
+        select(col(Publication.media_id)).where(col(Publication.prefix) == prefix).with_for_update(read=True)
+    )
     return (await session.exec(statement)).one_or_none() is not None
 
 

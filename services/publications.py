@@ -10,10 +10,11 @@ the next one mends. What keeps it so:
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -46,6 +47,9 @@ PUBLICATION_ENTRYPOINT = "publication"
 #: How long whoever unpublishes or deletes waits for the copies to be gone; the job goes on with it.
 INLINE_SECONDS = 10.0
 
+#: How long a settling that failed or was cancelled takes to leave nothing behind.
+CLEAN_UP_SECONDS = 5.0
+
 #: A change is its job's for so long, before the sweep looks whether the job was done.
 SWEEP_GRACE = timedelta(seconds=30)
 
@@ -76,7 +80,10 @@ class Publications:
                 await forget_changes(session, media_id, changes)
 
     async def settle_now(self, media_id: UUID) -> None:
-        """Settle within 10 s, for somebody who waits; what fails is logged, and left to job and sweep."""
+        """Settle within 10 s, or 15 where it must clean up, for somebody who waits.
+
+        What fails is logged, and left to job and sweep.
+        """
         try:
             async with asyncio.timeout(INLINE_SECONDS):
                 await self.settle(media_id)
@@ -156,19 +163,41 @@ class Publications:
     @asynccontextmanager
     async def _locked(self, media_id: UUID) -> AsyncIterator[tuple[AsyncSession, Publication | None]]:
         prefix: str | None = None
+        cancellation: asyncio.CancelledError | None = None
         try:
             async with self.sessions.begin() as session:
                 publication = await lock_publication(session, media_id)
                 prefix = None if publication is None else publication.prefix
-                yield session, publication
-        except Exception:
+                try:
+                    yield session, publication
+                except asyncio.CancelledError as error:
+                    cancellation = error
+                    raise
+        except (Exception, asyncio.CancelledError):
             if prefix is not None:
-                await self._remove_unrecorded(prefix)
+                await _to_its_end(self._remove_unrecorded(prefix))
+            if cancellation is not None:
+                # A lost connection can't be rolled back; its complaint must not hide that we are to end.
+                raise cancellation from None
             raise
 
     async def _remove_unrecorded(self, prefix: str) -> None:
         """A process that was stopped for a minute has lost its lock: what it copied since is nobody's."""
-        async with self.sessions() as session:
-            recorded = await is_recorded(session, prefix)
-        if not recorded:
-            await self._remove(prefix)
+        try:
+            async with asyncio.timeout(CLEAN_UP_SECONDS):
+                async with self.sessions() as session:
+                    recorded = await is_recorded(session, prefix)
+                if not recorded:
+                    await self._remove(prefix)
+        except Exception:
+            log.warning("publication_not_cleaned_up", prefix=prefix, exc_info=True)
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Also when cancelled meanwhile; the cancellation goes on afterwards."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

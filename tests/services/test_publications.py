@@ -370,6 +370,71 @@ async def test_one_who_lost_the_lock_removes_what_it_copied_since(
     assert await gallery.is_settled()
 
 
+@pytest.mark.parametrize("impatient", [False, True])
+async def test_one_who_lost_the_lock_and_is_cancelled_removes_what_it_copied_since(
+    gallery: Gallery, publications: Publications, impatient: bool
+) -> None:
+    """As a worker that was stopped, goes on and is told to end; cancelled once more while it cleans up."""
+    store = BreakableStore(gallery.root, base_url="http://127.0.0.1/objects", secret=b"s" * 32)
+    copied, cleaning, may_go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    class Slow(BreakableStore):
+        async def copy(self, source: str, key: str, *, content_type: str) -> ObjectInfo:
+            info = await store.copy(source, key, content_type=content_type)
+            copied.set()
+            await asyncio.Event().wait()
+            return info
+
+        async def delete(self, keys: Sequence[str]) -> None:
+            cleaning.set()
+            await may_go_on.wait()
+            await store.delete(keys)
+
+    slow = Slow(gallery.root, base_url="http://127.0.0.1/objects", secret=b"s" * 32)
+    media_id = await gallery.add()
+    copying = asyncio.create_task(replace(publications, store=slow).settle(media_id))
+    await copied.wait()
+    [key] = await gallery.public_keys()
+    await end_idle_transactions(gallery.sessions)
+    await gallery.change(media_id, visibility=PRIVATE)
+    await publications.settle(media_id)
+    source = gallery.root.parent / "late"
+    source.write_bytes(b"copied by one who has lost the lock")
+    await gallery.store.put_file(key, source, content_type="image/webp")
+    copying.cancel()
+    await asyncio.wait_for(cleaning.wait(), 5)
+    if impatient:
+        copying.cancel()
+        assert await is_waiting(copying)
+    may_go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await copying
+    assert await gallery.public_keys() == []
+    assert await gallery.is_settled()
+
+
+async def test_a_store_that_hangs_keeps_nobody_who_is_cancelled(
+    gallery: Gallery, publications: Publications, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.publications.CLEAN_UP_SECONDS", 0.1)
+    slow = PausingStore(gallery.root, pause_at=("copy", 2))
+    media_id = await gallery.add()
+    copying = asyncio.create_task(replace(publications, store=slow).settle(media_id))
+    await slow.is_paused.wait()
+    await end_idle_transactions(gallery.sessions)
+    await gallery.change(media_id, visibility=PRIVATE)
+    await publications.settle(media_id)
+
+    async def hang(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Publications, "_remove", hang)
+    copying.cancel()
+    with capture_logs() as logs, pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(copying, 5)
+    assert [line["event"] for line in logs] == ["publication_not_cleaned_up"]
+
+
 async def end_idle_transactions(sessions: Sessions) -> None:
     async with sessions.begin() as session:
         connection = await session.connection()
