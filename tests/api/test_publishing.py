@@ -245,6 +245,37 @@ async def test_any_page_may_show_what_is_public_and_none_shares_an_answer(client
             assert "access-control-allow-credentials" not in answer.headers
 
 
+@pytest.mark.parametrize("origin", [CORS_ORIGIN, "https://any.example.com"])
+async def test_a_page_that_adds_a_header_may_fetch_what_is_public(client: Client, origin: str) -> None:
+    id = await ready(client, visibility="PUBLIC")
+    await settle(client, id)
+    [url, _] = await addresses(client, id)
+    asked = {"origin": origin, "access-control-request-method": "GET"}
+    for header in ("range", "if-none-match", "x-page"):
+        preflight = await client.http.options(
+            url["url"], headers=asked | {"access-control-request-headers": header}
+        )
+        assert preflight.status_code == 204
+        assert preflight.content == b""
+        allowed = preflight.headers["access-control-allow-headers"].split(", ")
+        assert "*" in allowed or header in allowed
+        assert preflight.headers["access-control-allow-origin"] == "*"
+        assert preflight.headers["access-control-allow-methods"] == "GET, HEAD"
+        assert int(preflight.headers["access-control-max-age"]) >= 600
+        assert "access-control-allow-credentials" not in preflight.headers
+        assert "vary" not in preflight.headers
+    part = await client.http.get(url["url"], headers={"origin": origin, "range": "bytes=0-0"})
+    assert (part.status_code, part.content) == (206, b"a")
+
+
+async def test_what_is_private_is_preflighted_for_own_pages_alone(client: Client) -> None:
+    id = await ready(client)
+    [url, _] = await addresses(client, id)
+    for origin, status in ((CORS_ORIGIN, 200), ("https://any.example.com", 400)):
+        asked = {"origin": origin, "access-control-request-method": "GET"}
+        assert (await client.http.options(url["url"], headers=asked)).status_code == status
+
+
 async def test_what_is_public_is_answered_to_own_hosts_alone(client: Client) -> None:
     response = await client.http.get("/objects/public/a/b.webp", headers={"host": "evil.example.com"})
     assert response.status_code == 400
