@@ -190,7 +190,7 @@ async def test_clients_who_flip_at_once_and_a_worker_end_with_what_is_true(own: 
     id = await ready(own.client)
 
     async def flip(first: str, then: str) -> None:
-        for number in range(100):
+        for number in range(25):
             await set_visibility(own.client, id, then if number % 2 else first)
 
     async def nothing_is_queued() -> bool:
