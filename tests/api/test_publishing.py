@@ -190,14 +190,15 @@ async def test_clients_who_flip_at_once_and_a_worker_end_with_what_is_true(own: 
     id = await ready(own.client)
 
     async def flip(first: str, then: str) -> None:
-        for number in range(25):
+        for number in range(12):
             await set_visibility(own.client, id, then if number % 2 else first)
 
     async def nothing_is_queued() -> bool:
         return (await own.service.row_counts())["pgqueuer"] == 0
 
     async with running_worker(own.service.runtime):
-        await asyncio.gather(flip("PUBLIC", "PRIVATE"), flip("PRIVATE", "PUBLIC"))
+        turns = [("PUBLIC", "PRIVATE"), ("PRIVATE", "PUBLIC")] * 3
+        await asyncio.gather(*(flip(*turn) for turn in turns))
         for visibility, count in (("PUBLIC", 2), ("PRIVATE", 0), ("PUBLIC", 2)):
             await set_visibility(own.client, id, visibility)
             await until(nothing_is_queued)

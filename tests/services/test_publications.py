@@ -250,22 +250,39 @@ async def test_the_prefix_is_recorded_before_the_first_object_is_written(
 # --- several at once ---------------------------------------------------------------------------------
 
 
+class UnevenStore(BreakableStore):
+    """Takes now more, now less time, so that others get in between at every point."""
+
+    def __init__(self, root: Path, chance: random.Random) -> None:
+        super().__init__(root, base_url="http://127.0.0.1/objects", secret=b"s" * 32)
+        self._chance = chance
+
+    async def copy(self, source: str, key: str, *, content_type: str) -> ObjectInfo:
+        await asyncio.sleep(self._chance.choice([0, 0.005, 0.02]))
+        return await super().copy(source, key, content_type=content_type)
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        await asyncio.sleep(self._chance.choice([0, 0.005, 0.02]))
+        await super().delete(keys)
+
+
 @pytest.mark.parametrize("seed", range(2))
-async def test_two_who_flip_at_once_end_with_what_the_last_one_wanted(
+async def test_four_who_flip_at_once_end_with_what_the_last_one_wanted(
     gallery: Gallery, publications: Publications, seed: int
 ) -> None:
     """Each settles after its own flip, as the inline settling and the jobs do."""
     chance = random.Random(seed)
+    publications = replace(publications, store=UnevenStore(gallery.root, chance))
     media_id = await gallery.add(PRIVATE)
 
     async def flip_often() -> None:
-        for _ in range(40):
+        for _ in range(12):
             await gallery.change(media_id, visibility=chance.choice([PUBLIC, PRIVATE]))
             if chance.random() < 0.8:
                 await publications.settle(media_id)
 
     async with asyncio.timeout(60):
-        await asyncio.gather(flip_often(), flip_often())
+        await asyncio.gather(*(flip_often() for _ in range(4)))
         await publications.settle(media_id)
     assert await gallery.is_settled()
     for last in (PUBLIC, PRIVATE):
