@@ -80,12 +80,12 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
 
     from app.embedded_postgres import EmbeddedPostgresError
     from app.operations.errors import OperationError
-    from db.migrate import WrongRevisionError
+    from db.migrate import DatabaseInUseError, WrongRevisionError
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(main)
-    except (EmbeddedPostgresError, OperationError, WrongRevisionError) as error:
+    except (DatabaseInUseError, EmbeddedPostgresError, OperationError, WrongRevisionError) as error:
         raise SystemExit(str(error)) from None
 
 

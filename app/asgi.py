@@ -18,7 +18,7 @@ from app.graphql_view import CONNECTION_INIT_PATIENCE, GraphQLView
 from app.health import health_routes
 from app.objects import object_routes
 from app.observability import Observability
-from app.public_objects import is_public_path
+from app.public_objects import is_public_path, public_options
 from app.runtime import Runtime
 
 
@@ -53,11 +53,15 @@ def create_app(
 
 
 class _Cors(CORSMiddleware):
-    """Leaves public objects alone: they say the same to every page, so that shared caches can keep it."""
+    """Public objects say the same to every page, so that shared caches can keep it: no setting counts."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        application = self.app if is_public_path(scope) else super().__call__
-        await application(scope, receive, send)
+        if not is_public_path(scope):
+            await super().__call__(scope, receive, send)
+        elif scope["method"] == "OPTIONS":
+            await public_options()(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
 
 def _welcome(graphiql: bool) -> Callable[[Request], Awaitable[Response]]:

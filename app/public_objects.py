@@ -7,6 +7,7 @@ anything else, for a key with an empty segment, or one that begins with a dot, n
 from http import HTTPStatus
 from pathlib import PurePosixPath
 
+from starlette.responses import Response
 from starlette.types import Scope
 
 from app.object_answers import Manner
@@ -25,6 +26,15 @@ _FOR_ALL_PAGES = {
     "Access-Control-Expose-Headers": "etag, content-range, accept-ranges, content-length",
 }
 
+#: For a day: what a page may do here never changes.
+_PREFLIGHT = _FOR_ALL_PAGES | {
+    "Allow": "GET, HEAD, OPTIONS",
+    "Access-Control-Allow-Methods": "GET, HEAD",
+    # Any header: none leads to anything that is not public. `range` by name for browsers without the `*`.
+    "Access-Control-Allow-Headers": "range, *",
+    "Access-Control-Max-Age": "86400",
+}
+
 # Only what we make is shown; the types are ours, never a client's.
 _SHOWN = {f".{extension}": content_type for extension, content_type in FORMATS.values()}
 
@@ -35,6 +45,11 @@ def is_public(key: str) -> bool:
 
 def is_public_path(scope: Scope) -> bool:
     return scope["type"] == "http" and is_public(scope["path"].removeprefix("/objects/"))
+
+
+def public_options() -> Response:
+    """What a browser is told that asks beforehand, whether there is such an object or not."""
+    return Response(status_code=HTTPStatus.NO_CONTENT, headers=_PREFLIGHT)
 
 
 def public_manner(key: str) -> Manner:

@@ -70,7 +70,7 @@ async def open_database(settings: Settings) -> AsyncIterator[str]:
 
 
 async def migrate_database(settings: Settings) -> None:
-    """Bring the database to this code's revision; other processes may use it meanwhile."""
+    """Bring the database to this code's revision; nobody else may use it while there is something to do."""
     refuse_unfinished_restore(settings.data_dir)
     async with open_database(settings) as url:
         await _migrate(url)
@@ -90,7 +90,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
     """Everything a process needs, closed in reverse order.
 
     A private database is migrated; one given by a setting must have this code's revision. Raises
-    OperationError where a restore has not finished.
+    OperationError where a restore has not finished, DatabaseInUseError where an older version still runs.
     """
     refuse_unfinished_restore(settings.data_dir)
     async with AsyncExitStack() as stack:

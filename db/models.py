@@ -166,6 +166,9 @@ FILENAME_ORDER = """lower(filename COLLATE "C")"""
 IS_PUBLIC = "visibility = 'PUBLIC'"
 HAS_METADATA = "metadata <> '{}'"
 
+#: Of a publication: not all copies are there, or not all are gone.
+IS_UNFINISHED = "published_at IS NULL OR withdrawn_at IS NOT NULL"
+
 #: Of a tag.
 IS_ALIVE = "deleted_at IS NULL"
 
@@ -292,6 +295,7 @@ class Publication(SQLModel, table=True):
     """
 
     __tablename__: ClassVar[Any] = "publications"
+    __table_args__ = (Index("publications_unfinished", "media_id", postgresql_where=text(IS_UNFINISHED)),)
 
     media_id: UUID = Field(primary_key=True)
     #: `public/<random>`: nobody finds it without having been given an address.
@@ -299,6 +303,20 @@ class Publication(SQLModel, table=True):
     published_at: datetime | None = Field(default=None, sa_type=_TIMESTAMP)
     withdrawn_at: datetime | None = Field(default=None, sa_type=_TIMESTAMP)
     created_at: datetime = Field(default_factory=utc_now, sa_type=_TIMESTAMP)
+
+
+class PublicationChange(SQLModel, table=True):
+    """That a media's renditions are to be public since `at`, or no longer: written by a trigger on the media,
+    in the transaction of the change, and gone once the media was settled. So settled media cost nothing.
+    """
+
+    __tablename__: ClassVar[Any] = "publication_changes"
+
+    media_id: UUID = Field(primary_key=True)
+    id: int | None = Field(
+        default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True)
+    )
+    at: datetime = Field(sa_column=Column(_TIMESTAMP, server_default=text("now()"), nullable=False))
 
 
 class Tag(SQLModel, table=True):

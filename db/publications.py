@@ -4,17 +4,29 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import DateTime, and_, delete, literal, not_, or_, update
+from sqlalchemy import DateTime, Result, and_, delete, func, literal, literal_column, text, union, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.models import Media, MediaStatus, Publication, Rendition, Visibility, utc_now
+from db.models import (
+    IS_UNFINISHED,
+    Media,
+    MediaStatus,
+    Publication,
+    PublicationChange,
+    Rendition,
+    Visibility,
+    utc_now,
+)
 
 _TIMESTAMP = DateTime(timezone=True)
 
-#: Of a media: whether its renditions are to be public.
-_WANTED = and_(col(Media.visibility) == Visibility.PUBLIC, col(Media.status) == MediaStatus.READY)
+#: Of a media: whether its renditions are to be public. Written out, for a plan knows no parameter's value.
+_WANTED = and_(
+    col(Media.visibility) == literal_column(f"'{Visibility.PUBLIC}'"),
+    col(Media.status) == literal_column(f"'{MediaStatus.READY}'"),
+)
 
 
 async def reserve_prefix(session: AsyncSession, media_id: UUID, prefix: str) -> None:
@@ -54,7 +66,10 @@ async def renditions_of_media(session: AsyncSession, media_id: UUID) -> Sequence
 
 
 async def is_recorded(session: AsyncSession, prefix: str) -> bool:
-    statement = select(col(Publication.media_id)).where(col(Publication.prefix) == prefix)
+    """Waits for whoever works on the row: that may be its end."""
+    statement = (
+        select(col(Publication.media_id)).where(col(Publication.prefix) == prefix).with_for_update(read=True)
+    )
     return (await session.exec(statement)).one_or_none() is not None
 
 
@@ -72,42 +87,41 @@ async def doubt_publications(session: AsyncSession) -> None:
     )
 
 
-async def unpublished_media(
-    session: AsyncSession, *, after: UUID, changed_before: datetime, limit: int
-) -> Sequence[UUID]:
-    """Media that are to be public and are not, with ids above `after`, in their order."""
-    published = select(col(Publication.media_id)).where(
-        col(Publication.media_id) == col(Media.id),
-        col(Publication.published_at).is_not(None),
-        col(Publication.withdrawn_at).is_(None),
-    )
-    statement = (
-        select(col(Media.id))
-        .where(_WANTED, ~published.exists(), col(Media.id) > after, col(Media.updated_at) < changed_before)
-        .order_by(col(Media.id))
-        .limit(limit)
-    )
-    return (await session.exec(statement)).all()
+async def changes_of(session: AsyncSession, media_id: UUID) -> Sequence[int]:
+    """The changes of what is wanted of the media that nobody has said to be settled."""
+    statement = select(col(PublicationChange.id)).where(col(PublicationChange.media_id) == media_id)
+    return [id for id in (await session.exec(statement)).all() if id is not None]
 
 
-async def unwanted_publications(
-    session: AsyncSession, *, after: UUID, changed_before: datetime, limit: int
-) -> Sequence[UUID]:
-    """Media ids above `after`, in their order, whose publication is to go, as the media may have."""
-    statement = (
-        select(col(Publication.media_id))
-        .outerjoin(Media, col(Media.id) == col(Publication.media_id))
-        .where(
-            or_(
-                col(Media.id).is_(None),
-                and_(
-                    or_(not_(_WANTED), col(Publication.withdrawn_at).is_not(None)),
-                    col(Media.updated_at) < changed_before,
-                ),
-            ),
-            col(Publication.media_id) > after,
+async def forget_changes(session: AsyncSession, media_id: UUID, ids: Sequence[int]) -> None:
+    """Only these: later ones are still to be settled. What somebody else just forgets is left to them."""
+    settled = (
+        select(col(PublicationChange.id))
+        .where(col(PublicationChange.media_id) == media_id, col(PublicationChange.id).in_(ids))
+        .with_for_update(skip_locked=True)
+    )
+    await session.exec(
+        delete(PublicationChange).where(
+            col(PublicationChange.media_id) == media_id, col(PublicationChange.id).in_(settled)
         )
-        .order_by(col(Publication.media_id))
-        .limit(limit)
     )
-    return (await session.exec(statement)).all()
+
+
+async def unsettled_media(
+    session: AsyncSession, *, after: UUID, changed_before: datetime, limit: int
+) -> Sequence[UUID]:
+    """Media above `after`, in the order of their ids, that nobody has settled since they changed.
+
+    Costs what the unsettled ones cost, however many are settled.
+    """
+    changed = select(col(PublicationChange.media_id)).where(
+        col(PublicationChange.media_id) > after, col(PublicationChange.at) < changed_before
+    )
+    unfinished = select(col(Publication.media_id)).where(
+        col(Publication.media_id) > after,
+        text(f"({IS_UNFINISHED})"),
+        func.greatest(col(Publication.created_at), col(Publication.withdrawn_at)) < changed_before,
+    )
+    found = union(changed, unfinished).order_by(text("media_id")).limit(limit)
+    result: Result[UUID] = await session.exec(found)  # type: ignore[call-overload]
+    return result.scalars().all()

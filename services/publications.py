@@ -10,11 +10,11 @@ the next one mends. What keeps it so:
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Protocol
+from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -23,14 +23,15 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from db.jobs import enqueue
 from db.models import Publication, utc_now
 from db.publications import (
+    changes_of,
+    forget_changes,
     forget_publication,
     is_recorded,
     is_wanted,
     lock_publication,
     renditions_of_media,
     reserve_prefix,
-    unpublished_media,
-    unwanted_publications,
+    unsettled_media,
 )
 from db.sessions import Sessions
 from services.cdn import Cdn
@@ -45,6 +46,9 @@ PUBLICATION_ENTRYPOINT = "publication"
 
 #: How long whoever unpublishes or deletes waits for the copies to be gone; the job goes on with it.
 INLINE_SECONDS = 10.0
+
+#: How long a settling that failed or was cancelled takes to leave nothing behind.
+CLEAN_UP_SECONDS = 5.0
 
 #: A change is its job's for so long, before the sweep looks whether the job was done.
 SWEEP_GRACE = timedelta(seconds=30)
@@ -66,11 +70,20 @@ class Publications:
 
         Returns when it is as wanted. Raises the store's errors and the database's; the next call goes on.
         """
+        async with self.sessions() as session:
+            # Before it is looked at what is wanted: these are settled then, a later one may not be.
+            changes = await changes_of(session, media_id)
         while not await self._take_turn(media_id):
             pass
+        if changes:
+            async with self.sessions.begin() as session:
+                await forget_changes(session, media_id, changes)
 
     async def settle_now(self, media_id: UUID) -> None:
-        """Settle within 10 s, for somebody who waits; what fails is logged, and left to job and sweep."""
+        """Settle within 10 s, or 15 where it must clean up, for somebody who waits.
+
+        What fails is logged, and left to job and sweep.
+        """
         try:
             async with asyncio.timeout(INLINE_SECONDS):
                 await self.settle(media_id)
@@ -83,24 +96,23 @@ class Publications:
         One that can't be settled holds no other back; a store that is away ends the sweep.
         """
         settled = 0
-        for find in (unwanted_publications, unpublished_media):
-            async for media_id in self._stranded(find, batch):
-                log.info("publication_stranded", media=str(media_id))
-                try:
-                    await self.settle(media_id)
-                except StorageUnavailableError:
-                    raise
-                except Exception:
-                    log.warning("publication_not_settled", media=str(media_id), exc_info=True)
-                else:
-                    settled += 1
+        async for media_id in self._stranded(batch):
+            log.info("publication_stranded", media=str(media_id))
+            try:
+                await self.settle(media_id)
+            except StorageUnavailableError:
+                raise
+            except Exception:
+                log.warning("publication_not_settled", media=str(media_id), exc_info=True)
+            else:
+                settled += 1
         return settled
 
-    async def _stranded(self, find: "_Find", batch: int) -> AsyncIterator[UUID]:
+    async def _stranded(self, batch: int) -> AsyncIterator[UUID]:
         last, before = UUID(int=0), utc_now() - SWEEP_GRACE
         while True:
             async with self.sessions() as session:
-                found = await find(session, after=last, changed_before=before, limit=batch)
+                found = await unsettled_media(session, after=last, changed_before=before, limit=batch)
             for media_id in found:
                 yield media_id
             if len(found) < batch:
@@ -151,25 +163,41 @@ class Publications:
     @asynccontextmanager
     async def _locked(self, media_id: UUID) -> AsyncIterator[tuple[AsyncSession, Publication | None]]:
         prefix: str | None = None
+        cancellation: asyncio.CancelledError | None = None
         try:
             async with self.sessions.begin() as session:
                 publication = await lock_publication(session, media_id)
                 prefix = None if publication is None else publication.prefix
-                yield session, publication
-        except Exception:
+                try:
+                    yield session, publication
+                except asyncio.CancelledError as error:
+                    cancellation = error
+                    raise
+        except (Exception, asyncio.CancelledError):
             if prefix is not None:
-                await self._remove_unrecorded(prefix)
+                await _to_its_end(self._remove_unrecorded(prefix))
+            if cancellation is not None:
+                # A lost connection can't be rolled back; its complaint must not hide that we are to end.
+                raise cancellation from None
             raise
 
     async def _remove_unrecorded(self, prefix: str) -> None:
         """A process that was stopped for a minute has lost its lock: what it copied since is nobody's."""
-        async with self.sessions() as session:
-            recorded = await is_recorded(session, prefix)
-        if not recorded:
-            await self._remove(prefix)
+        try:
+            async with asyncio.timeout(CLEAN_UP_SECONDS):
+                async with self.sessions() as session:
+                    recorded = await is_recorded(session, prefix)
+                if not recorded:
+                    await self._remove(prefix)
+        except Exception:
+            log.warning("publication_not_cleaned_up", prefix=prefix, exc_info=True)
 
 
-class _Find(Protocol):
-    def __call__(
-        self, session: AsyncSession, *, after: UUID, changed_before: datetime, limit: int
-    ) -> Awaitable[Sequence[UUID]]: ...
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Also when cancelled meanwhile; the cancellation goes on afterwards."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

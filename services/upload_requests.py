@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
 from uuid import UUID
 
@@ -34,27 +34,42 @@ class UploadRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CleanUploadRequest:
-    """Claims in the form in which they are kept; `tags` are names by slug. Each is equal to itself only."""
+    """Claims in the form in which they are kept; `tags` are names by slug. Each is equal to itself only.
+
+    A claim that may be left out has a default, and that for ever: see `digest`.
+    """
 
     filename: str
     mime_type: str
     size: int
-    sha256: str | None
-    md5: str | None
-    title: str | None
-    description: str | None
-    tags: dict[str, str]
-    metadata: dict[str, Any]
-    visibility: Visibility
-    idempotency_key: str | None
+    sha256: str | None = None
+    md5: str | None = None
+    title: str | None = None
+    description: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    visibility: Visibility = Visibility.PRIVATE
+    idempotency_key: str | None = None
     #: Of the media that this request makes, if it makes one.
     media_id: UUID = field(default_factory=new_id)
 
     @property
     def digest(self) -> bytes:
-        """Of all claims: requests that have the same are the same request."""
-        claims = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "media_id"}
+        """Of all claims: requests that have the same are the same request.
+
+        What is left out is not in it: so a version that knows one claim more has the same digest for the
+        requests of the last one, whose clients may still send them again.
+        """
+        claims = {
+            each.name: value
+            for each in fields(self)
+            if each.name != "media_id" and (value := getattr(self, each.name)) != _default(each)
+        }
         return hashlib.sha256(orjson.dumps(claims, option=orjson.OPT_SORT_KEYS)).digest()
+
+
+def _default(claim: Field[Any]) -> object:
+    return claim.default if claim.default_factory is MISSING else claim.default_factory()
 
 
 def clean_request(request: UploadRequest, *, max_bytes: int) -> CleanUploadRequest:

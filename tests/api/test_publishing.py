@@ -190,14 +190,15 @@ async def test_clients_who_flip_at_once_and_a_worker_end_with_what_is_true(own: 
     id = await ready(own.client)
 
     async def flip(first: str, then: str) -> None:
-        for number in range(100):
+        for number in range(12):
             await set_visibility(own.client, id, then if number % 2 else first)
 
     async def nothing_is_queued() -> bool:
         return (await own.service.row_counts())["pgqueuer"] == 0
 
     async with running_worker(own.service.runtime):
-        await asyncio.gather(flip("PUBLIC", "PRIVATE"), flip("PRIVATE", "PUBLIC"))
+        turns = [("PUBLIC", "PRIVATE"), ("PRIVATE", "PUBLIC")] * 3
+        await asyncio.gather(*(flip(*turn) for turn in turns))
         for visibility, count in (("PUBLIC", 2), ("PRIVATE", 0), ("PUBLIC", 2)):
             await set_visibility(own.client, id, visibility)
             await until(nothing_is_queued)
@@ -243,6 +244,37 @@ async def test_any_page_may_show_what_is_public_and_none_shares_an_answer(client
             assert answer.headers["access-control-allow-origin"] == "*"
             assert "vary" not in answer.headers
             assert "access-control-allow-credentials" not in answer.headers
+
+
+@pytest.mark.parametrize("origin", [CORS_ORIGIN, "https://any.example.com"])
+async def test_a_page_that_adds_a_header_may_fetch_what_is_public(client: Client, origin: str) -> None:
+    id = await ready(client, visibility="PUBLIC")
+    await settle(client, id)
+    [url, _] = await addresses(client, id)
+    asked = {"origin": origin, "access-control-request-method": "GET"}
+    for header in ("range", "if-none-match", "x-page"):
+        preflight = await client.http.options(
+            url["url"], headers=asked | {"access-control-request-headers": header}
+        )
+        assert preflight.status_code == 204
+        assert preflight.content == b""
+        allowed = preflight.headers["access-control-allow-headers"].split(", ")
+        assert "*" in allowed or header in allowed
+        assert preflight.headers["access-control-allow-origin"] == "*"
+        assert preflight.headers["access-control-allow-methods"] == "GET, HEAD"
+        assert int(preflight.headers["access-control-max-age"]) >= 600
+        assert "access-control-allow-credentials" not in preflight.headers
+        assert "vary" not in preflight.headers
+    part = await client.http.get(url["url"], headers={"origin": origin, "range": "bytes=0-0"})
+    assert (part.status_code, part.content) == (206, b"a")
+
+
+async def test_what_is_private_is_preflighted_for_own_pages_alone(client: Client) -> None:
+    id = await ready(client)
+    [url, _] = await addresses(client, id)
+    for origin, status in ((CORS_ORIGIN, 200), ("https://any.example.com", 400)):
+        asked = {"origin": origin, "access-control-request-method": "GET"}
+        assert (await client.http.options(url["url"], headers=asked)).status_code == status
 
 
 async def test_what_is_public_is_answered_to_own_hosts_alone(client: Client) -> None:

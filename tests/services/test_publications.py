@@ -5,17 +5,16 @@ import random
 import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from itertools import product
 from pathlib import Path
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from structlog.testing import capture_logs
 
-from db.models import Media, MediaStatus, Role, User, Visibility, new_id, utc_now
+from db.models import MediaStatus, Role, User, Visibility, new_id
 from db.sessions import Sessions, create_engine, create_sessions
 from services.publications import Publications
 from storage.disk import DiskStore
@@ -251,22 +250,39 @@ async def test_the_prefix_is_recorded_before_the_first_object_is_written(
 # --- several at once ---------------------------------------------------------------------------------
 
 
+class UnevenStore(BreakableStore):
+    """Takes now more, now less time, so that others get in between at every point."""
+
+    def __init__(self, root: Path, chance: random.Random) -> None:
+        super().__init__(root, base_url="http://127.0.0.1/objects", secret=b"s" * 32)
+        self._chance = chance
+
+    async def copy(self, source: str, key: str, *, content_type: str) -> ObjectInfo:
+        await asyncio.sleep(self._chance.choice([0, 0.005, 0.02]))
+        return await super().copy(source, key, content_type=content_type)
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        await asyncio.sleep(self._chance.choice([0, 0.005, 0.02]))
+        await super().delete(keys)
+
+
 @pytest.mark.parametrize("seed", range(2))
-async def test_two_who_flip_at_once_end_with_what_the_last_one_wanted(
+async def test_four_who_flip_at_once_end_with_what_the_last_one_wanted(
     gallery: Gallery, publications: Publications, seed: int
 ) -> None:
     """Each settles after its own flip, as the inline settling and the jobs do."""
     chance = random.Random(seed)
+    publications = replace(publications, store=UnevenStore(gallery.root, chance))
     media_id = await gallery.add(PRIVATE)
 
     async def flip_often() -> None:
-        for _ in range(100):
+        for _ in range(12):
             await gallery.change(media_id, visibility=chance.choice([PUBLIC, PRIVATE]))
             if chance.random() < 0.8:
                 await publications.settle(media_id)
 
     async with asyncio.timeout(60):
-        await asyncio.gather(flip_often(), flip_often())
+        await asyncio.gather(*(flip_often() for _ in range(4)))
         await publications.settle(media_id)
     assert await gallery.is_settled()
     for last in (PUBLIC, PRIVATE):
@@ -371,6 +387,71 @@ async def test_one_who_lost_the_lock_removes_what_it_copied_since(
     assert await gallery.is_settled()
 
 
+@pytest.mark.parametrize("impatient", [False, True])
+async def test_one_who_lost_the_lock_and_is_cancelled_removes_what_it_copied_since(
+    gallery: Gallery, publications: Publications, impatient: bool
+) -> None:
+    """As a worker that was stopped, goes on and is told to end; cancelled once more while it cleans up."""
+    store = BreakableStore(gallery.root, base_url="http://127.0.0.1/objects", secret=b"s" * 32)
+    copied, cleaning, may_go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    class Slow(BreakableStore):
+        async def copy(self, source: str, key: str, *, content_type: str) -> ObjectInfo:
+            info = await store.copy(source, key, content_type=content_type)
+            copied.set()
+            await asyncio.Event().wait()
+            return info
+
+        async def delete(self, keys: Sequence[str]) -> None:
+            cleaning.set()
+            await may_go_on.wait()
+            await store.delete(keys)
+
+    slow = Slow(gallery.root, base_url="http://127.0.0.1/objects", secret=b"s" * 32)
+    media_id = await gallery.add()
+    copying = asyncio.create_task(replace(publications, store=slow).settle(media_id))
+    await copied.wait()
+    [key] = await gallery.public_keys()
+    await end_idle_transactions(gallery.sessions)
+    await gallery.change(media_id, visibility=PRIVATE)
+    await publications.settle(media_id)
+    source = gallery.root.parent / "late"
+    source.write_bytes(b"copied by one who has lost the lock")
+    await gallery.store.put_file(key, source, content_type="image/webp")
+    copying.cancel()
+    await asyncio.wait_for(cleaning.wait(), 5)
+    if impatient:
+        copying.cancel()
+        assert await is_waiting(copying)
+    may_go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await copying
+    assert await gallery.public_keys() == []
+    assert await gallery.is_settled()
+
+
+async def test_a_store_that_hangs_keeps_nobody_who_is_cancelled(
+    gallery: Gallery, publications: Publications, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.publications.CLEAN_UP_SECONDS", 0.1)
+    slow = PausingStore(gallery.root, pause_at=("copy", 2))
+    media_id = await gallery.add()
+    copying = asyncio.create_task(replace(publications, store=slow).settle(media_id))
+    await slow.is_paused.wait()
+    await end_idle_transactions(gallery.sessions)
+    await gallery.change(media_id, visibility=PRIVATE)
+    await publications.settle(media_id)
+
+    async def hang(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Publications, "_remove", hang)
+    copying.cancel()
+    with capture_logs() as logs, pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(copying, 5)
+    assert [line["event"] for line in logs] == ["publication_not_cleaned_up"]
+
+
 async def end_idle_transactions(sessions: Sessions) -> None:
     async with sessions.begin() as session:
         connection = await session.connection()
@@ -389,9 +470,14 @@ async def end_idle_transactions(sessions: Sessions) -> None:
 async def let_time_pass(sessions: Sessions) -> None:
     """Every change is older than the time in which its job may still come."""
     async with sessions.begin() as session:
-        await session.exec(
-            update(Media).values(updated_at=utc_now() - timedelta(minutes=1), version=Media.version + 1)
-        )
+        connection = await session.connection()
+        for table, column in (
+            ("publication_changes", "at"),
+            ("publications", "created_at"),
+            ("publications", "withdrawn_at"),
+        ):
+            moment = f"{column} - interval '1 minute'"
+            await connection.execute(text(f"UPDATE {table} SET {column} = {moment}"))
 
 
 async def test_the_sweep_finds_what_is_stranded_in_both_directions(
@@ -435,6 +521,58 @@ async def test_a_removal_that_was_cut_off_is_swept_although_the_media_is_public_
     await let_time_pass(gallery.sessions)
     assert await publications.sweep() == 1
     assert await gallery.is_settled()
+
+
+async def test_what_is_to_be_completed_is_swept_without_a_change(
+    gallery: Gallery, publications: Publications
+) -> None:
+    """As after a restore, which has the rows but none of the copies."""
+    media_id = await gallery.add()
+    await publications.settle(media_id)
+    await gallery.store.delete(await gallery.public_keys())
+    async with gallery.sessions.begin() as session:
+        connection = await session.connection()
+        await connection.execute(text("UPDATE publications SET published_at = NULL"))
+    await let_time_pass(gallery.sessions)
+    assert await publications.sweep() == 1
+    assert await gallery.is_settled()
+    assert await publications.sweep() == 0
+
+
+@pytest.mark.parametrize(("before", "after"), [(PRIVATE, PUBLIC), (PUBLIC, PRIVATE)])
+async def test_a_change_during_the_settling_is_not_taken_for_settled(
+    gallery: Gallery, publications: Publications, before: Visibility, after: Visibility
+) -> None:
+    """It comes when all is done but for the end of the note that something was to do."""
+    media_id = await gallery.add(PUBLIC)
+    await publications.settle(media_id)
+    for visibility in (after, before):
+        await gallery.change(media_id, visibility=visibility)
+
+    class Changing(Publications):
+        async def _take_turn(self, media_id: UUID) -> bool:
+            if done := await super()._take_turn(media_id):
+                await gallery.change(media_id, visibility=after)
+            return done
+
+    late = Changing(sessions=publications.sessions, store=publications.store, cdn=publications.cdn)
+    await late.settle(media_id)
+    await let_time_pass(gallery.sessions)
+    assert await publications.sweep() == 1
+    assert await gallery.is_settled()
+
+
+async def test_what_no_service_has_changed_is_swept_as_well(
+    gallery: Gallery, publications: Publications
+) -> None:
+    media_id = await gallery.add()
+    await publications.settle(media_id)
+    async with gallery.sessions.begin() as session:
+        connection = await session.connection()
+        await connection.execute(text("UPDATE media SET visibility = 'PRIVATE', version = version + 1"))
+    await let_time_pass(gallery.sessions)
+    assert await publications.sweep() == 1
+    assert await gallery.public_keys() == []
 
 
 async def test_the_sweep_takes_more_than_a_batch_and_one_that_fails_holds_none_back(

@@ -46,6 +46,23 @@ END
 $$
 """
 
+#: What is to be public is what is PUBLIC and READY; whoever changes that leaves a line.
+IS_WANTED = "{row}.visibility = 'PUBLIC' AND {row}.status = 'READY'"
+WAS_WANTED, WILL_BE_WANTED = IS_WANTED.format(row="OLD"), IS_WANTED.format(row="NEW")
+NOTE_PUBLICATION_CHANGE = """
+CREATE FUNCTION note_publication_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO publication_changes (media_id) VALUES (coalesce(NEW.id, OLD.id));
+    RETURN NULL;
+END
+$$
+"""
+PUBLICATION_CHANGES = {
+    "INSERT": WILL_BE_WANTED,
+    "UPDATE OF visibility, status": f"({WAS_WANTED}) <> ({WILL_BE_WANTED})",
+    "DELETE": WAS_WANTED,
+}
+
 NEXT_MEDIA = sa.text("""
     SELECT id, owner_id, filename, title, description FROM media WHERE id > :last ORDER BY id LIMIT 500
 """)
@@ -71,6 +88,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("owner_id", "key"),
     )
     op.create_index("idempotency_keys_created", "idempotency_keys", ["created_at"])
+    _make_publications()
+
+
+def _make_publications() -> None:
     op.create_table(
         "publications",
         sa.Column("media_id", sa.Uuid(), nullable=False),
@@ -81,6 +102,28 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("media_id"),
         sa.UniqueConstraint("prefix"),
     )
+    op.create_index(
+        "publications_unfinished",
+        "publications",
+        ["media_id"],
+        postgresql_where=sa.text("published_at IS NULL OR withdrawn_at IS NOT NULL"),
+    )
+    op.create_table(
+        "publication_changes",
+        sa.Column("media_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("media_id", "id"),
+    )
+    op.execute(f"""
+        INSERT INTO publication_changes (media_id) SELECT id FROM media WHERE {IS_WANTED.format(row="media")}
+    """)
+    op.execute(NOTE_PUBLICATION_CHANGE)
+    for event, condition in PUBLICATION_CHANGES.items():
+        op.execute(f"""
+            CREATE TRIGGER media_publication_{event.partition(" ")[0].lower()} AFTER {event} ON media
+            FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION note_publication_change()
+        """)
 
 
 def _index_media() -> None:
