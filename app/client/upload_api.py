@@ -5,23 +5,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.client.endpoint import Endpoint, user_errors
+from app.client.answers import USER_ERRORS, uploaded_media, user_errors
+from app.client.endpoint import Endpoint
 from app.client.errors import NotConnectedError, UnreachableError
 from app.client.files import LocalFile
-from app.client.media import Failure, Media, Rendition, Status, UserError
+from app.client.media import Media, Status, UserError
 
 #: How many files one request may announce.
 MAX_REQUESTS = 100
 
 _UPLOAD = "id target { ... on SingleUploadTarget { method url headers { name value } } }"
-_ERRORS = "userErrors { code message path }"
 _REQUEST_UPLOADS = f"""
   mutation RequestUploads($inputs: [RequestUploadInput!]!) {{
-    requestUploads(inputs: $inputs) {{ media {{ id }} upload {{ {_UPLOAD} }} {_ERRORS} }}
+    requestUploads(inputs: $inputs) {{ media {{ id }} upload {{ {_UPLOAD} }} {USER_ERRORS} }}
   }}"""
 _TARGET = f"query Target($id: ID!) {{ node(id: $id) {{ ... on Upload {{ {_UPLOAD} }} }} }}"
 _FINALIZE = f"""
-  mutation Finalize($id: ID!) {{ finalizeUpload(uploadId: $id) {{ media {{ status }} {_ERRORS} }} }}"""
+  mutation Finalize($id: ID!) {{ finalizeUpload(uploadId: $id) {{ media {{ status }} {USER_ERRORS} }} }}"""
 _ABORT = "mutation Abort($id: ID!) { abortUpload(uploadId: $id) { upload { status } } }"
 _MEDIA = """
   query Media($id: ID!) {
@@ -90,7 +90,7 @@ class UploadApi(Endpoint):
     async def media(self, media_id: str) -> Media | None:
         """The media as it is now, its renditions with fresh addresses; None when it is gone."""
         media = (await self._repeat(_MEDIA, {"id": media_id}))["media"]
-        return _media(media) if media else None
+        return uploaded_media(media) if media else None
 
 
 def _input(file: LocalFile, wishes: Wishes) -> dict[str, Any]:
@@ -128,25 +128,4 @@ def _target(target: dict[str, Any] | None) -> Target | None:
         url=target["url"],
         headers={header["name"]: header["value"] for header in target["headers"]},
         received_at=time.monotonic(),
-    )
-
-
-def _media(media: dict[str, Any]) -> Media:
-    failure, details = media["failure"], media["details"] or {}
-    return Media(
-        status=Status(media["status"]),
-        failure=Failure(code=failure["code"], message=failure["message"]) if failure else None,
-        width=details.get("width"),
-        height=details.get("height"),
-        renditions=tuple(
-            Rendition(
-                name=rendition["name"],
-                mime_type=rendition["mimeType"],
-                width=rendition["width"],
-                height=rendition["height"],
-                byte_size=rendition["size"],
-                url=(rendition["url"] or {}).get("url"),
-            )
-            for rendition in media["renditions"]
-        ),
     )
