@@ -4,10 +4,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 from app.client.answers import USER_ERRORS, uploaded_media, user_errors
 from app.client.endpoint import Endpoint
-from app.client.errors import NotConnectedError, UnreachableError
+from app.client.errors import UnreachableError
 from app.client.files import LocalFile
 from app.client.media import Media, Status, UserError
 
@@ -68,10 +69,10 @@ class UploadApi(Endpoint):
     ) -> list[AnnouncedUpload | list[UserError]]:
         """At most `MAX_REQUESTS` files; answers in their order, with all that is wrong where refused.
 
-        Said again only if it can't have been heard: it would announce everything twice.
+        Each file has a name of its own, by which the service knows it when an answer got lost.
         """
         inputs = [_input(file, wishes) for file in files]
-        answer = await self._repeat(_REQUEST_UPLOADS, {"inputs": inputs}, on=NotConnectedError)
+        answer = await self._repeat(_REQUEST_UPLOADS, {"inputs": inputs})
         return [_announced(payload) for payload in answer["requestUploads"]]
 
     async def target(self, upload_id: str) -> Target | None:
@@ -95,6 +96,7 @@ class UploadApi(Endpoint):
 
 def _input(file: LocalFile, wishes: Wishes) -> dict[str, Any]:
     return {
+        "clientMutationId": str(uuid4()),
         "filename": file.filename,
         "mimeType": file.mime_type,
         "size": file.byte_size,
