@@ -1,9 +1,15 @@
 """`tag` and `tags`, as people and scripts meet them."""
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
+from app.client.tagging import list_tags
 from tests.client.service import Service, darkroom
 from tests.client.terminal import in_terminal, plain
+from tests.serving import serve
 
 NO_SUCH = "There is no such media."
 
@@ -79,6 +85,20 @@ def test_tags_are_listed_with_how_many_media_carry_them(service: Service) -> Non
     assert [row[1:] for row in rows] == [["listed One", "listed-one", "2"], ["Listed Two", "listed-two", "1"]]
     code, output = in_terminal(service.origin, "tags", "--search", "listed")
     assert (code, plain(output)) == (0, "        2  listed One\n        1  Listed Two\n")
+
+
+async def test_nothing_that_a_service_says_of_tags_moves_the_cursor(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def answer(request: Request) -> Response:
+        nodes = [{"id": "i\x1b[2J", "name": "n\u202e", "slug": "s\tlug\n", "mediaCount": 1}]
+        tags = {"nodes": nodes, "pageInfo": {"hasNextPage": False, "endCursor": None}}
+        return JSONResponse({"data": {"__typename": "Query", "tags": tags}})
+
+    app = Starlette(routes=[Route("/graphql", answer, methods=["POST"])])
+    async with serve(lambda origin: app) as origin:
+        assert await list_tags(search=None, json=False, origin=origin) == 0
+    assert capsys.readouterr().out == "i\\x1b[2J\tn\\u202e\ts\\tlug\\n\t1\n"
 
 
 def test_more_tags_than_one_page_has(service: Service) -> None:
