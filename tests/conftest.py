@@ -1,6 +1,7 @@
 """Fixtures of every room: a private PostgreSQL for the session, a migrated database for each test."""
 
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
@@ -18,6 +19,16 @@ async def _migrate(url: str) -> None:
         await migrate(engine)
     finally:
         await engine.dispose()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def audible_interrupts() -> Iterator[None]:
+    """A shell that runs the tests in the background has them, and all they start, ignore Ctrl-C."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
