@@ -134,7 +134,7 @@ def watch(
 def show(ids: Ids, json: Json = False, url: Url = None) -> None:
     """Show all that is known of media, with addresses of their files.
 
-    An address works for five minutes; that of a rendition of PUBLIC media until it is unpublished.
+    An address works for about five minutes; that of a rendition of PUBLIC media until it is unpublished.
     """
     with _ending():
         from app.client import running
