@@ -132,7 +132,10 @@ def watch(
 
 @commands.command()
 def show(ids: Ids, json: Json = False, url: Url = None) -> None:
-    """Show all that is known of media, with addresses that open their files for five minutes."""
+    """Show all that is known of media, with addresses of their files.
+
+    An address works for about five minutes; that of a rendition of PUBLIC media until it is unpublished.
+    """
     with _ending():
         from app.client import running
         from app.client.showing import show_media
@@ -161,7 +164,8 @@ def download(
 ) -> None:
     """Save originals or renditions, and print their paths.
 
-    A file gets its name once size and SHA-256 are right. An interrupted one goes on from its .part file.
+    A file gets its name once its size is right, and an original's SHA-256. What was interrupted goes on from
+    its .part file.
     """
     with _ending():
         from app.client import running
@@ -209,20 +213,27 @@ def tags(
     search: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Only tags that begin with this.")
     ] = None,
+    rename: Annotated[
+        tuple[str, str] | None, typer.Option(metavar="OLD NEW", help="Give a tag another name.")
+    ] = None,
+    delete: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Delete this tag, from all media; may be given again."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
     json: Json = False,
     url: Url = None,
 ) -> None:
-    """List the tags with the number of media that carry them.
+    """List the tags with the number of media that carry them, or rename or delete some.
 
-    Not in a terminal: a line for each, with tabs between id, name, slug and number.
+    Not in a terminal: a line for each, with tabs between id, name, slug and number. To delete asks in a
+    terminal; elsewhere only --yes deletes.
     """
     with _ending():
-        from app.client import running
-        from app.client.tagging import list_tags
+        from app.client.tags import Options, run
 
-        raise SystemExit(
-            running.run(lambda origin: list_tags(search=search, json=json, origin=origin), _origin(url))
-        )
+        options = Options(search=search, rename=rename, delete=delete or [], yes=yes, json=json)
+        raise SystemExit(run(options, _origin(url)))
 
 
 @commands.command()
@@ -240,6 +251,26 @@ def rm(
         from app.client.removal import run
 
         raise SystemExit(run(ids, yes=yes, json=json, origin=_origin(url)))
+
+
+@commands.command()
+def retry(ids: Ids, json: Json = False, url: Url = None) -> None:
+    """Process media again that FAILED or were cancelled."""
+    with _ending():
+        from app.client import running
+        from app.client.processing import retry as process
+
+        raise SystemExit(running.run(lambda origin: process(ids, json=json, origin=origin), _origin(url)))
+
+
+@commands.command()
+def cancel(ids: Ids, json: Json = False, url: Url = None) -> None:
+    """End the processing of media: they fail as CANCELLED, and `retry` takes them up again."""
+    with _ending():
+        from app.client import running
+        from app.client.processing import cancel as end
+
+        raise SystemExit(running.run(lambda origin: end(ids, json=json, origin=origin), _origin(url)))
 
 
 def _origin(url: str | None) -> str:

@@ -17,7 +17,6 @@ from gql.transport.exceptions import (
 )
 
 from app.client.errors import ClientError, NotConnectedError, ServiceError, UnreachableError
-from app.client.media import UserError
 from app.client.text import printable
 
 #: How long a service that was there before may be away: a restart with recovery takes seconds.
@@ -121,10 +120,3 @@ def query_problem(error: TransportQueryError) -> str:
 
 def _not_darkroom(origin: str, what: str) -> ServiceError:
     return ServiceError(f"{origin} {what}: if it is not Darkroom's address, name that with --url.")
-
-
-def user_errors(payload: dict[str, Any]) -> list[UserError]:
-    return [
-        UserError(code=error["code"], message=error["message"], path=error["path"])
-        for error in payload["userErrors"]
-    ]

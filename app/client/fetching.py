@@ -9,22 +9,24 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 import aiohttp
-import stamina
 from yarl import URL
 
-from app.client.errors import TransferRefusedError, UnreachableError
+from app.client.attempts import (
+    InterruptedTransferError,
+    attempts,
+    given_up,
+    may_pass,
+    open_session,
+    untrusted,
+)
+from app.client.errors import TransferRefusedError
 
 _BLOCK_BYTES = 256 * 1024
 
-#: In a row without a byte; about 40 seconds of waiting in all.
-_ATTEMPTS = 9
-
-_CONNECT_SECONDS = 10
 #: No byte came for so long: the other side is gone.
 _STALL_SECONDS = 60
 
-_OK, _PARTIAL, _FORBIDDEN, _UNSATISFIABLE = 200, 206, 403, 416
-_TEMPORARY = frozenset({408, 425, 429})
+_OK, _PARTIAL, _UNSATISFIABLE = 200, 206, 416
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
 
 #: A freshly signed address.
@@ -46,14 +48,9 @@ class Sink(Protocol):
         """The bytes come again from the first on."""
 
 
-class _InterruptedError(Exception):
-    """The bytes may come with another attempt; says in words what happened."""
-
-
 @asynccontextmanager
 async def open_fetcher() -> AsyncIterator["Fetcher"]:
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_STALL_SECONDS)
-    async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session:
+    async with open_session(read_seconds=_STALL_SECONDS) as session:
         yield Fetcher(session)
 
 
@@ -69,13 +66,11 @@ class Fetcher:
         download = _Download(self._session, renew, byte_size, sink, progress)
         try:
             while not download.complete:
-                async for attempt in stamina.retry_context(
-                    on=_InterruptedError, attempts=_ATTEMPTS, timeout=None, wait_initial=0.2, wait_max=10.0
-                ):
+                async for attempt in attempts():
                     with attempt:
                         await download.advance(patient=attempt.num == 1)
-        except _InterruptedError as error:
-            raise UnreachableError(f"The bytes did not come in {_ATTEMPTS} attempts: {error}.") from None
+        except InterruptedTransferError as error:
+            raise given_up("come", error) from None
 
 
 class _Download:
@@ -105,7 +100,10 @@ class _Download:
         return self._begun and self._received == self._byte_size
 
     async def advance(self, *, patient: bool) -> None:
-        """One request; raises _InterruptedError if nothing came of it. `patient`: a 403 may be mended."""
+        """One request; raises InterruptedTransferError if nothing came of it.
+
+        `patient`: a 403 may be mended.
+        """
         begun, most = self._begun, self._most
         problem = "nothing came"
         try:
@@ -113,11 +111,11 @@ class _Download:
         except TimeoutError:
             problem = "nothing moved any more"
         except aiohttp.ClientConnectorCertificateError:
-            raise TransferRefusedError("The object store's certificate is not trusted here.") from None
+            raise untrusted() from None
         except aiohttp.ClientError:
             problem = "the connection broke"
         if self._begun == begun and self._most == most:
-            raise _InterruptedError(problem) from None
+            raise InterruptedTransferError(problem) from None
 
     async def _request(self, *, patient: bool) -> None:
         headers = {"Accept-Encoding": "identity"}
@@ -182,8 +180,8 @@ def _strong_etag(response: aiohttp.ClientResponse) -> str | None:
 
 
 def _refusal(status: int, *, patient: bool) -> Exception:
-    if status >= 500 or status in _TEMPORARY or (status == _FORBIDDEN and patient):
-        return _InterruptedError(f"the store answers {status}")
+    if may_pass(status, renewable=patient):
+        return InterruptedTransferError(f"the store answers {status}")
     return TransferRefusedError(f"The store answers {status}.")
 
 

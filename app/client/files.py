@@ -13,37 +13,14 @@ from typing import BinaryIO
 
 from app.client.errors import FileProblemError, UsageError
 from app.client.text import printable, sendable
+from pipeline.sniff import HEAD_BYTES, TEXT, UNKNOWN, sniff
 
 #: Read at once in a thread: long enough that the hop doesn't show, short enough to stop and to show progress.
 BLOCK_BYTES = 256 * 1024
 _HASH_BLOCK_BYTES = 4 * 1024 * 1024
 
-_HEAD_BYTES = 16
-_SIGNATURES = (
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"GIF87a", "image/gif"),
-    (b"GIF89a", "image/gif"),
-    (b"II*\0", "image/tiff"),
-    (b"MM\0*", "image/tiff"),
-    (b"\xff\x0a", "image/jxl"),
-    (b"\0\0\0\x0cJXL ", "image/jxl"),
-    (b"%PDF-", "application/pdf"),
-    (b"\x1aE\xdf\xa3", "video/x-matroska"),
-)
-#: ISO 14496-12: "ftyp" at byte 4, then the major brand.
-_BRANDS = {
-    b"avif": "image/avif",
-    b"heic": "image/heic",
-    b"heix": "image/heic",
-    b"mif1": "image/heif",
-    b"qt  ": "video/quicktime",
-    b"isom": "video/mp4",
-    b"iso2": "video/mp4",
-    b"mp41": "video/mp4",
-    b"mp42": "video/mp4",
-    b"M4A ": "audio/mp4",
-}
+#: Where the bytes leave it open, the name may say more.
+_UNCLEAR = (UNKNOWN, TEXT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +75,7 @@ async def inspect(path: Path) -> LocalFile:
             before = _identity(file)
             head, digest = b"", hashlib.sha256()
             while block := await asyncio.to_thread(file.read, _HASH_BLOCK_BYTES):
-                head = head or block[:_HEAD_BYTES]
+                head = head or block[:HEAD_BYTES]
                 await asyncio.to_thread(digest.update, block)
             after = _identity(file)
         finally:
@@ -159,15 +136,10 @@ class Source:
 
 
 def guess_mime_type(head: bytes, name: str) -> str:
-    """From the first bytes where they are clear, else from the name."""
-    for signature, mime_type in _SIGNATURES:
-        if head.startswith(signature):
-            return mime_type
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return "image/webp"
-    if head[4:8] == b"ftyp" and head[8:12] in _BRANDS:
-        return _BRANDS[head[8:12]]
-    return mimetypes.guess_type(name, strict=False)[0] or "application/octet-stream"
+    """From the first `HEAD_BYTES` as the service tells it; from the name where they leave it open."""
+    sniffed = sniff(head)
+    named = mimetypes.guess_type(name, strict=False)[0] if sniffed in _UNCLEAR else None
+    return named or sniffed.mime_type
 
 
 def changed() -> FileProblemError:

@@ -4,19 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.client.endpoint import Endpoint, user_errors
+from app.client.answers import USER_ERRORS, listed_media, rendition, tag, user_errors
+from app.client.endpoint import Endpoint
 from app.client.errors import NotConnectedError
-from app.client.media import (
-    Failure,
-    Kind,
-    ListedMedia,
-    Order,
-    Rendition,
-    Status,
-    Tag,
-    UserError,
-    Visibility,
-)
+from app.client.media import ListedMedia, Order, Rendition, Status, Tag, UserError
 from app.client.selection import Selection
 
 #: How many things one request may name or list.
@@ -35,7 +26,6 @@ _SHOWN = """
   renditions { name role mimeType width height size url { url expiresAt } }
   download { url expiresAt }
 """
-_ERRORS = "userErrors { code message path }"
 _PAGE = f"""
   query Page($filter: MediaFilter, $orderBy: MediaOrder!, $first: Int!, $after: String) {{
     mediaItems(filter: $filter, orderBy: $orderBy, first: $first, after: $after) {{
@@ -59,8 +49,8 @@ _RENDITIONS = """
   query Renditions($id: ID!) {
     media(id: $id) { status filename renditions { name mimeType width height size url { url } } }
   }"""
-_DELETE = f"mutation Delete($id: ID!) {{ deleteMedia(id: $id) {{ deletedId {_ERRORS} }} }}"
-_RETAGGED = f"media {{ id filename tags {{ id name slug }} }} {_ERRORS}"
+_DELETE = f"mutation Delete($id: ID!) {{ deleteMedia(id: $id) {{ deletedId {USER_ERRORS} }} }}"
+_RETAGGED = f"media {{ id filename tags {{ id name slug }} }} {USER_ERRORS}"
 _TAG = f"""
   mutation Tag($ids: [ID!]!, $names: [String!]!) {{
     answers: tagMedia(mediaIds: $ids, tags: $names) {{ {_RETAGGED} }}
@@ -206,41 +196,7 @@ class LibraryApi(Endpoint):
         """At most `PAGE_SIZE` tags, by slug; with `search` those whose slug begins with it."""
         variables = {"search": search, "first": first, "after": after}
         connection = (await self._repeat(_TAGS, variables))["tags"]
-        return TagPage(tags=tuple(map(_tag, connection["nodes"])), next=_next(connection))
-
-
-def listed_media(node: Mapping[str, Any]) -> ListedMedia:
-    failure = node["failure"]
-    return ListedMedia(
-        id=node["id"],
-        version=node["version"],
-        kind=Kind(node["kind"]),
-        status=Status(node["status"]),
-        visibility=Visibility(node["visibility"]),
-        filename=node["filename"],
-        title=node["title"],
-        mime_type=node["mimeType"],
-        byte_size=node["size"],
-        created_at=node["createdAt"],
-        updated_at=node["updatedAt"],
-        tags=tuple(map(_tag, node["tags"])),
-        failure=Failure(code=failure["code"], message=failure["message"]) if failure else None,
-    )
-
-
-def rendition(node: Mapping[str, Any]) -> Rendition:
-    return Rendition(
-        name=node["name"],
-        mime_type=node["mimeType"],
-        width=node["width"],
-        height=node["height"],
-        byte_size=node["size"],
-        url=(node["url"] or {}).get("url"),
-    )
-
-
-def _tag(node: Mapping[str, Any]) -> Tag:
-    return Tag(id=node["id"], name=node["name"], slug=node["slug"], media_count=node.get("mediaCount"))
+        return TagPage(tags=tuple(map(tag, connection["nodes"])), next=_next(connection))
 
 
 def _next(connection: Mapping[str, Any]) -> str | None:
@@ -251,6 +207,6 @@ def _next(connection: Mapping[str, Any]) -> str | None:
 def _retagged(answer: Mapping[str, Any]) -> list[Retagged | list[UserError]]:
     return [
         user_errors(payload)
-        or Retagged(filename=payload["media"]["filename"], tags=tuple(map(_tag, payload["media"]["tags"])))
+        or Retagged(filename=payload["media"]["filename"], tags=tuple(map(tag, payload["media"]["tags"])))
         for payload in answer["answers"]
     ]

@@ -7,8 +7,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
+from app.client.answers import listed_media
 from app.client.errors import UnreachableError
-from app.client.library_api import LISTED, listed_media
+from app.client.library_api import LISTED
 from app.client.media import ListedMedia, Status
 from app.client.selection import Selection
 from app.client.subscription import MUTE_STREAMS, PAUSE_SECONDS, Line, StreamBrokenError, Subscriber

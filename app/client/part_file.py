@@ -4,8 +4,9 @@ import errno
 import fcntl
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from app.client.errors import FileProblemError
@@ -35,18 +36,12 @@ class PartFile:
         """With what came earlier of the object with this identity; nobody else may write it meanwhile."""
         digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
         path = target.with_name(f"{shortened(target.name, _STEM_BYTES)}.{digest}.part")
-        with _writable():
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                part = cls(target, descriptor, path)
-                part._read()
-            except BlockingIOError:
-                os.close(descriptor)
-                raise FileProblemError("Another download is writing it.") from None
-            except BaseException:
-                os.close(descriptor)
-                raise
+        with _writable(), ExitStack() as undoing:
+            descriptor = _locked(path)
+            undoing.callback(os.close, descriptor)
+            part = cls(target, descriptor, path)
+            part._read()
+            undoing.pop_all()
         return part
 
     def append(self, block: bytes) -> None:
@@ -111,6 +106,52 @@ class PartFile:
             os.rename(self._path, self._target)
         else:
             self._path.unlink()
+
+
+def _locked(path: Path) -> int:
+    """The part with this name, made where there is none, as long as the name is that of no other file."""
+    while True:
+        with ExitStack() as undoing:
+            descriptor = _opened(path)
+            undoing.callback(os.close, descriptor)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise FileProblemError("Another download is writing it.") from None
+            if _is_still_a_part(descriptor, path):
+                undoing.pop_all()
+                return descriptor
+
+
+def _opened(path: Path) -> int:
+    """What is there already must be ours: somebody else could go on writing it after it was checked."""
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    with suppress(FileExistsError):
+        return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
+    descriptor = os.open(path, flags)
+    facts = os.fstat(descriptor)
+    if not stat.S_ISREG(facts.st_mode) or facts.st_uid != os.geteuid():
+        os.close(descriptor)
+        raise FileProblemError(f"{path.name} is no file of yours: remove it, or save elsewhere.")
+    return descriptor
+
+
+def _is_still_a_part(descriptor: int, path: Path) -> bool:
+    """False when another download has given it its name: then it is a finished file, not to be touched.
+
+    One that was killed on the way left both names, of which that of the part goes.
+    """
+    facts = os.fstat(descriptor)
+    try:
+        named = path.lstat()
+    except FileNotFoundError:
+        return False
+    if not os.path.samestat(facts, named):
+        return False
+    if facts.st_nlink > 1:
+        path.unlink()
+        return False
+    return True
 
 
 def exists(target: Path) -> FileProblemError:

@@ -7,8 +7,9 @@ from typing import Any
 from rich.text import Text
 
 from app.client import documents
+from app.client.answers import rendition
 from app.client.endpoint import open_endpoint
-from app.client.library_api import PAGE_SIZE, LibraryApi, rendition
+from app.client.library_api import PAGE_SIZE, LibraryApi
 from app.client.media import Status
 from app.client.media_table import local_time
 from app.client.printer import Printer

@@ -84,7 +84,8 @@ async def list_tags(*, search: str | None, json: bool, origin: str) -> ExitCode:
                 elif sys.stdout.isatty():
                     put(f"{tag.media_count or 0:>9,}  {printable(tag.name)}\n")
                 else:
-                    put("\t".join((tag.id, printable(tag.name), tag.slug, str(tag.media_count or 0))) + "\n")
+                    facts = (tag.id, tag.name, tag.slug, str(tag.media_count or 0))
+                    put("\t".join(map(printable, facts)) + "\n")
             if page.next is None:
                 break
             after = page.next

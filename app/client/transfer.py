@@ -10,16 +10,20 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import aiohttp
-import stamina
 from yarl import URL
 
-from app.client.errors import TransferRefusedError, UnreachableError
+from app.client.attempts import (
+    InterruptedTransferError,
+    attempts,
+    given_up,
+    may_pass,
+    open_session,
+    untrusted,
+)
+from app.client.errors import TransferRefusedError
 from app.client.files import LocalFile, Source, changed, opened
 from app.client.text import printable
 from app.client.upload_api import AnnouncedUpload, Target
-
-#: About 40 seconds of waiting in all, however long the attempts themselves take.
-_ATTEMPTS = 9
 
 #: No block went out for so long: the other side is gone. After the last one it syncs its disk, or hashes.
 _STALL_SECONDS = 60.0
@@ -28,13 +32,9 @@ _ANSWER_SECONDS = 300.0
 #: An address lives for five minutes; one that waited in a queue this long is better asked for again.
 _FRESH_SECONDS = 120.0
 
-_CONNECT_SECONDS = 10
 _REFUSAL_BYTES = 4096
 
 _STORED_ALREADY = 412
-#: The address has expired, which a fresh one mends; once that is refused too, it is meant.
-_FORBIDDEN = 403
-_TEMPORARY = frozenset({408, 425, 429})
 
 #: Bytes of this file that are on their way, from the beginning; smaller again when they are sent again.
 Progress = Callable[[int], None]
@@ -43,14 +43,9 @@ Progress = Callable[[int], None]
 Renewal = Callable[[str], Awaitable[Target | None]]
 
 
-class _InterruptedError(Exception):
-    """The bytes may get through with another attempt; says in words what happened."""
-
-
 @asynccontextmanager
 async def open_transfers(renew: Renewal) -> AsyncIterator["Transfers"]:
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
-    async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session:
+    async with open_session() as session:
         yield Transfers(renew, session)
 
 
@@ -66,19 +61,15 @@ class Transfers:
         """
         target = upload.target
         try:
-            async for attempt in stamina.retry_context(
-                on=_InterruptedError, attempts=_ATTEMPTS, timeout=None, wait_initial=0.2, wait_max=10.0
-            ):
+            async for attempt in attempts():
                 with attempt:
                     if attempt.num > 1 or (target and time.monotonic() - target.received_at > _FRESH_SECONDS):
                         target = await self._renew(upload.upload_id)
                     if target is None:
                         return
                     await self._put(file, target, progress, renewed=attempt.num > 1)
-        except _InterruptedError as error:
-            raise UnreachableError(
-                f"The bytes did not get through in {_ATTEMPTS} attempts: {error}."
-            ) from None
+        except InterruptedTransferError as error:
+            raise given_up("get through", error) from None
 
     async def _put(self, file: LocalFile, target: Target, progress: Progress, *, renewed: bool) -> None:
         async with opened(file) as source:
@@ -94,13 +85,13 @@ class Transfers:
                     ) as response:
                         await _judge(response, source, renewed=renewed)
             except TimeoutError:
-                raise _InterruptedError("nothing moved any more") from None
+                raise InterruptedTransferError("nothing moved any more") from None
             except aiohttp.ClientConnectorCertificateError:
-                raise TransferRefusedError("The object store's certificate is not trusted here.") from None
+                raise untrusted() from None
             except aiohttp.ClientError:
                 if source.problem:
                     raise source.problem from None
-                raise _InterruptedError("the connection broke") from None
+                raise InterruptedTransferError("the connection broke") from None
         progress(file.byte_size)
 
 
@@ -125,8 +116,8 @@ async def _judge(response: aiohttp.ClientResponse, source: Source, *, renewed: b
     said = f"the store answers {status}" + (f": {printable(message.rstrip('.'))}" if message else "")
     if source.problem:
         raise source.problem
-    if status >= 500 or status in _TEMPORARY or (status == _FORBIDDEN and not renewed):
-        raise _InterruptedError(said)
+    if may_pass(status, renewable=not renewed):
+        raise InterruptedTransferError(said)
     if code == "CHECKSUM_MISMATCH":
         raise changed()
     raise TransferRefusedError(f"{said[0].upper()}{said[1:]}.")

@@ -4,24 +4,25 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
-from app.client.endpoint import Endpoint, user_errors
-from app.client.errors import NotConnectedError, UnreachableError
+from app.client.answers import USER_ERRORS, uploaded_media, user_errors
+from app.client.endpoint import Endpoint
+from app.client.errors import UnreachableError
 from app.client.files import LocalFile
-from app.client.media import Failure, Media, Rendition, Status, UserError
+from app.client.media import Media, Status, UserError
 
 #: How many files one request may announce.
 MAX_REQUESTS = 100
 
 _UPLOAD = "id target { ... on SingleUploadTarget { method url headers { name value } } }"
-_ERRORS = "userErrors { code message path }"
 _REQUEST_UPLOADS = f"""
   mutation RequestUploads($inputs: [RequestUploadInput!]!) {{
-    requestUploads(inputs: $inputs) {{ media {{ id }} upload {{ {_UPLOAD} }} {_ERRORS} }}
+    requestUploads(inputs: $inputs) {{ media {{ id }} upload {{ {_UPLOAD} }} {USER_ERRORS} }}
   }}"""
 _TARGET = f"query Target($id: ID!) {{ node(id: $id) {{ ... on Upload {{ {_UPLOAD} }} }} }}"
 _FINALIZE = f"""
-  mutation Finalize($id: ID!) {{ finalizeUpload(uploadId: $id) {{ media {{ status }} {_ERRORS} }} }}"""
+  mutation Finalize($id: ID!) {{ finalizeUpload(uploadId: $id) {{ media {{ status }} {USER_ERRORS} }} }}"""
 _ABORT = "mutation Abort($id: ID!) { abortUpload(uploadId: $id) { upload { status } } }"
 _MEDIA = """
   query Media($id: ID!) {
@@ -68,10 +69,10 @@ class UploadApi(Endpoint):
     ) -> list[AnnouncedUpload | list[UserError]]:
         """At most `MAX_REQUESTS` files; answers in their order, with all that is wrong where refused.
 
-        Said again only if it can't have been heard: it would announce everything twice.
+        Each file has a name of its own, by which the service knows it when an answer got lost.
         """
         inputs = [_input(file, wishes) for file in files]
-        answer = await self._repeat(_REQUEST_UPLOADS, {"inputs": inputs}, on=NotConnectedError)
+        answer = await self._repeat(_REQUEST_UPLOADS, {"inputs": inputs})
         return [_announced(payload) for payload in answer["requestUploads"]]
 
     async def target(self, upload_id: str) -> Target | None:
@@ -90,11 +91,12 @@ class UploadApi(Endpoint):
     async def media(self, media_id: str) -> Media | None:
         """The media as it is now, its renditions with fresh addresses; None when it is gone."""
         media = (await self._repeat(_MEDIA, {"id": media_id}))["media"]
-        return _media(media) if media else None
+        return uploaded_media(media) if media else None
 
 
 def _input(file: LocalFile, wishes: Wishes) -> dict[str, Any]:
     return {
+        "clientMutationId": str(uuid4()),
         "filename": file.filename,
         "mimeType": file.mime_type,
         "size": file.byte_size,
@@ -128,25 +130,4 @@ def _target(target: dict[str, Any] | None) -> Target | None:
         url=target["url"],
         headers={header["name"]: header["value"] for header in target["headers"]},
         received_at=time.monotonic(),
-    )
-
-
-def _media(media: dict[str, Any]) -> Media:
-    failure, details = media["failure"], media["details"] or {}
-    return Media(
-        status=Status(media["status"]),
-        failure=Failure(code=failure["code"], message=failure["message"]) if failure else None,
-        width=details.get("width"),
-        height=details.get("height"),
-        renditions=tuple(
-            Rendition(
-                name=rendition["name"],
-                mime_type=rendition["mimeType"],
-                width=rendition["width"],
-                height=rendition["height"],
-                byte_size=rendition["size"],
-                url=(rendition["url"] or {}).get("url"),
-            )
-            for rendition in media["renditions"]
-        ),
     )

@@ -172,7 +172,7 @@ async def test_without_a_tag_to_rely_on_no_part_is_asked_for(etag: str | None) -
 async def test_a_store_that_breaks_at_the_same_place_each_time_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("app.client.fetching._ATTEMPTS", 3)
+    monkeypatch.setattr("app.client.attempts.ATTEMPTS", 3)
 
     async def always_break(request: Request, number: int) -> Response:
         return cut(300_000, etag=None)

@@ -1,5 +1,6 @@
 """The command as people and scripts meet it: a process of its own, against a service in another."""
 
+import asyncio
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ import pytest
 import pyvips
 
 from tests import pictures
+from tests.client.relay import Relay
 from tests.client.service import (
     Said,
     Service,
@@ -80,6 +82,29 @@ def test_one_file_that_fails_and_one_that_is_refused_do_not_hold_back_the_others
         "empty.png: The file is",
     ):
         assert complaint in said.stderr
+
+
+async def test_files_whose_announcement_is_answered_in_vain_become_one_media_each(
+    service: Service, tmp_path: Path
+) -> None:
+    """The same picture under two names and one name twice: four wishes, four media."""
+    photos = [write(tmp_path / name, pictures.jpeg(40, 30)) for name in ("lost-a.jpg", "lost-b.jpg")]
+    async with Relay(service.port, b"RequestUploads", times=2).running() as relay:
+        said = await asyncio.to_thread(upload, relay.origin, *photos, *photos, "--tag", "lost", "--json")
+        assert relay.lost
+    assert (said.code, [document["status"] for document in said.documents]) == (0, ["READY"] * 4), said
+    found = service.ask(
+        """{ mediaItems(filter: {tags: {all: ["lost"]}}, orderBy: FILENAME_ASC) {
+            nodes { id filename status }
+        } }"""
+    )["mediaItems"]["nodes"]
+    assert {media["id"] for media in found} == {document["id"] for document in said.documents}
+    assert [(media["filename"], media["status"]) for media in found] == [
+        ("lost-a.jpg", "READY"),
+        ("lost-a.jpg", "READY"),
+        ("lost-b.jpg", "READY"),
+        ("lost-b.jpg", "READY"),
+    ]
 
 
 def test_without_watching_it_ends_with_the_finalized_upload(service: Service, photo: Path) -> None:

@@ -24,7 +24,8 @@ from tests.corpus import CHECKOUT
 from tests.javascript.node import HOME, run
 
 SCHEMA = CHECKOUT / "schema" / "schema.graphql"
-DOCUMENTS = HOME / "documents"
+#: Those of the programs in `tests/node`, and the tabs of GraphiQL.
+DOCUMENTS = (HOME / "documents", CHECKOUT / "web" / "graphiql" / "examples")
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,12 @@ def schema() -> GraphQLSchema:
 def project(node: Path, tmp_path: Path) -> Path:
     """What the configuration reads, in a directory where something may be written."""
     shutil.copy(CHECKOUT / "graphql.config.yml", tmp_path)
-    for part in ("schema/schema.graphql", "tests/node/documents", "examples", "web/src"):
+    for part in (
+        "schema/schema.graphql",
+        "tests/node/documents",
+        "web/graphiql/examples",
+        "web/graphiql/src",
+    ):
         source, copy = CHECKOUT / part, tmp_path / part
         copy.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
@@ -52,8 +58,9 @@ def generate(node: Path, project: Path) -> "subprocess.CompletedProcess[str]":
 
 
 def definitions() -> list[OperationDefinitionNode | FragmentDefinitionNode]:
-    """Those of the programs in `tests/node`."""
-    texts = (path.read_text(encoding="utf-8") for path in sorted(DOCUMENTS.glob("*.graphql")))
+    """Those of all documents."""
+    paths = [path for directory in DOCUMENTS for path in sorted(directory.glob("*.graphql"))]
+    texts = (path.read_text(encoding="utf-8") for path in paths)
     found = [definition for text in texts for definition in parse(text).definitions]
     return [each for each in found if isinstance(each, OperationDefinitionNode | FragmentDefinitionNode)]
 
@@ -68,12 +75,16 @@ def operations() -> dict[str, str]:
     return named
 
 
+def test_every_place_that_is_named_has_documents() -> None:
+    assert all(any(directory.glob("*.graphql")) for directory in DOCUMENTS)
+
+
 def test_every_operation_becomes_a_typed_document(node: Path, project: Path) -> None:
     """Twice: what was generated is no document itself."""
     for _ in range(2):
         generated = generate(node, project)
         assert generated.returncode == 0, generated.stdout + generated.stderr
-    code = (project / "web/src/gql/graphql.ts").read_text(encoding="utf-8")
+    code = (project / "tests/node/gql/graphql.ts").read_text(encoding="utf-8")
     assert operations()
     for name, type in operations().items():
         document = rf"export const {name}Document = .* as unknown as DocumentNode<{type}, {type}Variables>;"
@@ -86,7 +97,7 @@ def test_every_operation_gets_the_identifier_of_its_text(
     node: Path, project: Path, schema: GraphQLSchema
 ) -> None:
     assert generate(node, project).returncode == 0
-    persisted = json.loads((project / "web/src/gql/persisted-documents.json").read_text(encoding="utf-8"))
+    persisted = json.loads((project / "tests/node/gql/persisted-documents.json").read_text(encoding="utf-8"))
     names = set()
     for identifier, text in persisted.items():
         assert identifier == f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
@@ -104,10 +115,9 @@ def named_operations(document: DocumentNode) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("place", ["examples/wrong.graphql", "web/src/gallery/wrong.graphql"])
+@pytest.mark.parametrize("place", ["web/graphiql/examples", "tests/node/documents"])
 def test_a_document_that_the_schema_does_not_answer_is_refused(node: Path, project: Path, place: str) -> None:
-    wrong = project / place
-    wrong.parent.mkdir(parents=True, exist_ok=True)
+    wrong = project / place / "wrong.graphql"
     wrong.write_text("query Wrong { viewer { shoeSize } }")
     generated = generate(node, project)
     assert generated.returncode != 0
@@ -115,7 +125,7 @@ def test_a_document_that_the_schema_does_not_answer_is_refused(node: Path, proje
 
 
 def test_documents_are_found_in_typescript_too(node: Path, project: Path) -> None:
-    component = project / "web/src/Name.tsx"
+    component = project / "web/graphiql/src/Name.tsx"
     component.parent.mkdir(parents=True, exist_ok=True)
     component.write_text(
         'import { graphql } from "./gql";\n'
@@ -123,7 +133,7 @@ def test_documents_are_found_in_typescript_too(node: Path, project: Path) -> Non
     )
     generated = generate(node, project)
     assert generated.returncode == 0, generated.stdout + generated.stderr
-    assert "export type NameQuery = " in (project / "web/src/gql/graphql.ts").read_text(encoding="utf-8")
+    assert "export type NameQuery = " in (project / "tests/node/gql/graphql.ts").read_text(encoding="utf-8")
 
 
 def test_the_possible_types_are_generated(node: Path, project: Path) -> None:
@@ -147,7 +157,7 @@ def test_editors_find_the_schema_and_the_documents(
     node: Path, project: Path, schema: GraphQLSchema, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("GRAPHQL_URL", raising=False)
-    paths = ["schema/schema.graphql", "examples/list.graphql", "web/src/App.tsx", "web/src/list.graphql"]
+    paths = ["schema/schema.graphql", "web/graphiql/src/App.tsx", "web/graphiql/examples/list.graphql"]
     found = load(node, project, *paths, "app/page.tsx", "README.md")
     assert found["types"] == sorted(name for name in schema.type_map if not name.startswith("__"))
     names = {definition.name.value for definition in definitions() if definition.name is not None}

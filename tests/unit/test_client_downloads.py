@@ -1,7 +1,9 @@
 """The names and the files of downloads, and the slugs that the client makes of tags' names."""
 
+import fcntl
 import hashlib
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -144,6 +146,67 @@ def test_a_link_in_the_place_of_the_part_is_not_followed(tmp_path: Path) -> None
     with pytest.raises(FileProblemError, match="can't be written"):
         PartFile.open(tmp_path / "beach.jpg", "one")
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_part_that_became_the_finished_file_is_not_touched_again(tmp_path: Path) -> None:
+    """Killed between its second name and the end of its first one."""
+    target = tmp_path / "beach.jpg"
+    part = PartFile.open(target, "one")
+    part.append(b"whole")
+    [path] = tmp_path.iterdir()
+    target.hardlink_to(path)
+    part.close()
+    again = PartFile.open(target, "one")
+    assert again.byte_size == 0
+    again.restart()
+    again.append(b"new")
+    assert target.read_bytes() == b"whole"
+    again.publish(force=True)
+    again.close()
+    assert [each.name for each in tmp_path.iterdir()] == ["beach.jpg"]
+    assert target.read_bytes() == b"new"
+
+
+def test_a_part_that_gets_its_name_while_it_is_opened_is_not_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "beach.jpg"
+    first = PartFile.open(target, "one")
+    first.append(b"whole")
+    lock = fcntl.flock
+
+    def lock_late(descriptor: int, operation: int) -> None:
+        if first.byte_size:
+            first.publish(force=False)
+            first.close()
+            first.byte_size = 0
+        lock(descriptor, operation)
+
+    monkeypatch.setattr("fcntl.flock", lock_late)
+    second = PartFile.open(target, "one")
+    assert second.byte_size == 0
+    second.append(b"second")
+    assert target.read_bytes() == b"whole"
+    second.close()
+
+
+@pytest.mark.parametrize("kind", ["of another user", "no regular file"])
+def test_a_part_that_is_not_ours_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    part = PartFile.open(tmp_path / "beach.jpg", "one")
+    part.append(b"first")
+    [path] = tmp_path.iterdir()
+    part.close()
+    if kind == "no regular file":
+        path.unlink()
+        os.mkfifo(path)
+    else:
+        stranger = os.geteuid() + 1
+        monkeypatch.setattr("os.geteuid", lambda: stranger)
+    with pytest.raises(FileProblemError, match=rf"^{re.escape(path.name)} is no file of yours: remove it"):
+        PartFile.open(tmp_path / "beach.jpg", "one")
+    assert path.exists()
 
 
 def test_downloads_of_one_command_do_not_take_each_others_place(tmp_path: Path) -> None:

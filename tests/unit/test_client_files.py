@@ -8,6 +8,7 @@ import pytest
 from app.client.errors import FileProblemError, UsageError
 from app.client.files import check_paths, guess_mime_type, inspect
 from app.client.text import decimal_bytes, printable, sendable
+from pipeline.sniff import HEAD_BYTES
 from tests import pictures
 
 
@@ -22,16 +23,31 @@ from tests import pictures
         (pictures.jxl(), "a.jpg", "image/jxl"),
         (pictures.jxl(container=True), "a", "image/jxl"),
         (pictures.svg(), "a.svg", "image/svg+xml"),
+        (pictures.svg(before=f"<!-- {'long ' * 500} -->"), "drawing", "image/svg+xml"),
+        (pictures.tiff(bigtiff=True), "a", "image/tiff"),
         (b"\0\0\0\x1cftypavif\0\0\0\0", "a.jpg", "image/avif"),
+        (b"\0\0\0\x1cftypavis\0\0\0\0", "a", "image/avif"),
+        (b"\0\0\0\x18ftypmsf1\0\0\0\0msf1hevc", "burst.heics", "image/heic"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1miaf", "a", "image/heif"),
+        (b"\0\0\0\x18ftyphevc\0\0\0\0", "a.heics", "image/heic"),
         (b"%PDF-1.7", "a.jpg", "application/pdf"),
         (b"plain text", "a.jpg", "image/jpeg"),
-        (b"plain text", "a", "application/octet-stream"),
+        (b"plain text", "a.csv", "text/csv"),
+        (b"plain text", "a", "text/plain"),
+        (b"\x01\x02\x03", "a.jpg", "image/jpeg"),
+        (b"\x01\x02\x03", "a", "application/octet-stream"),
     ],
 )
 def test_the_type_comes_from_clear_bytes_first_then_from_the_name(
     content: bytes, name: str, expected: str
 ) -> None:
-    assert guess_mime_type(content[:16], name) == expected
+    assert guess_mime_type(content[:HEAD_BYTES], name) == expected
+
+
+async def test_a_file_is_announced_as_what_its_first_bytes_are(tmp_path: Path) -> None:
+    path = tmp_path / "drawing"
+    path.write_bytes(pictures.svg(before=f"<!-- {'long ' * 500} -->"))
+    assert (await inspect(path)).mime_type == "image/svg+xml"
 
 
 async def test_size_and_hash_are_of_the_whole_file(tmp_path: Path) -> None:
