@@ -155,6 +155,12 @@ def test_in_ci_a_shallow_clone_does_not_pass_for_compared(
     released.commit(FIELD_REMOVED)
     clone = shallow_clone(released, tmp_path / "clone")
     monkeypatch.setenv("CI", "true")
+    assert main(clone) == 0
+    changelog = clone / "CHANGELOG.md"
+    changelog.write_text("# Changelog\n\n## Unreleased\n")
+    assert main(clone) == 0
+    capsys.readouterr()
+    changelog.write_text("# Changelog\n\n## Unreleased\n\n## 1.0.0\n")
     assert main(clone) == 1
     said = capsys.readouterr().out
     assert said.startswith("The schema was NOT COMPARED with a release: This is a shallow clone")
