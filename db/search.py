@@ -82,5 +82,5 @@ def found_by(word: str, owner_id: UUID | None) -> Term:
 
 
 def _owner_word(owner_id: UUID) -> str:
-    """No word of a text has a colon."""
-    return f"owner:{owner_id.hex}"
+    """No word of a text begins with a colon, so no search for the beginning of a word meets this one."""
+    return f":{owner_id.hex}"

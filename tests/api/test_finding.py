@@ -95,6 +95,14 @@ async def test_what_is_changed_is_found_by_its_new_words_only(client: Client) ->
     assert await found(client, search="new") == []
 
 
+async def test_no_search_meets_the_word_that_says_whose_media_it_is(client: Client) -> None:
+    await client.request(filename="y.jpg", title="Zzz")
+    for search in ("o", "ow", "own", "owner", *"0123456789abcdef", client.user.id.hex, f":{client.user.id.hex}"):
+        assert await found(client, search=search) == [], search
+    assert await found(client, search=f"z {client.user.id.hex}") == []
+    assert await found(client, search="z") == ["y.jpg"]
+
+
 async def test_an_empty_search_asks_nothing(client: Client) -> None:
     await client.request(filename="a.jpg")
     assert await found(client, search="") == await found(client, search="  ") == ["a.jpg"]
