@@ -6,6 +6,7 @@ locale: in the locale C, `to_tsvector` folds the letters of ASCII only (docs/dec
 
 import re
 import unicodedata
+from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
@@ -25,17 +26,53 @@ WORD_CHARACTERS = 64
 MAX_WORDS = 6_000
 
 _BETWEEN_WORDS = re.compile(r"[\W_]+")
-
-
-def fold(text: str) -> str:
-    """Letters without case, in the one form that Unicode prefers (NFKC)."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+_BETWEEN_SLUG_PARTS = re.compile(r"\W+")
 
 
 def split_words(text: str) -> list[str]:
-    """The folded words of a text: runs of letters and digits of any script, each once, in their order."""
-    words = (word[:WORD_CHARACTERS] for word in _BETWEEN_WORDS.split(fold(text)))
+    """The folded words of a text: letters and digits of any script, with their marks; each once, in order."""
+    words = (word[:WORD_CHARACTERS] for word in _separated(text, _BETWEEN_WORDS, " ").split(" "))
     return list(dict.fromkeys(filter(None, words)))
+
+
+def slug_of(name: str) -> str:
+    """The words of a tag's name with single hyphens between them, underscores inside left as they are; empty
+    where there is no letter and no digit.
+    """
+    return _separated(name, _BETWEEN_SLUG_PARTS, "-").strip("-_")
+
+
+def _separated(text: str, between: re.Pattern[str], separator: str) -> str:
+    """The folded text with one separator for all that stands between two words."""
+
+    def separate(match: re.Match[str]) -> str:
+        marks = _marks_before(match)
+        return marks if len(marks) == len(match[0]) else marks + separator
+
+    return between.sub(separate, _fold(text))
+
+
+def _marks_before(match: re.Match[str]) -> str:
+    """The marks with which a run of other characters begins, where they belong to a letter or a digit.
+
+    Vowels of Hindi, Thai or Arabic are marks, which Python's `\\w` leaves out. One after a space is the
+    spacing accent of some keyboards.
+    """
+    if not match.string[max(match.start() - 1, 0) : match.start()].isalnum():
+        return ""
+    return "".join(takewhile(_is_mark, match[0]))
+
+
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character).startswith("M")
+
+
+def _fold(text: str) -> str:
+    """Letters without case, in the one form that Unicode prefers (NFKC). A Turkish İ is an i, without the dot
+    above that is left of it.
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return unicodedata.normalize("NFKC", re.sub("i\u0307+", "i", folded))
 
 
 def words_of(owner_id: UUID, *texts: str | None) -> list[str]:

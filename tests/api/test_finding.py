@@ -42,6 +42,10 @@ async def found(client: Client, **filter: Any) -> list[str]:
         ("Große Straße", "GROSSE", True),
         ("ＩＭＧ１２", "img12", True),  # full width
         ("Москва ночью", "МОСК", True),
+        ("Москва ночью", "сква", False),
+        ("दिन", "दिन", True),
+        ("दिन", "दान", False),
+        ("İstanbul", "istan", True),
         ("Summer holiday", "hol sum", True),
         ("Summer holiday", "oliday", False),
         ("Summer holiday", "holidays", False),

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from db.search import words_of
+from db.search import slug_of, words_of
 
 revision = "0003"
 down_revision = "0002"
@@ -52,11 +52,17 @@ NEXT_MEDIA = sa.text("""
 INSERT_WORDS = sa.text("""
     INSERT INTO media_search (media_id, words) VALUES (:id, array_to_tsvector(CAST(:words AS text[])))
 """)
+#: A tag whose new slug another one has keeps its old slug until it is renamed.
+RESPELL = sa.text("""
+    UPDATE tags SET slug = :slug WHERE id = :id AND NOT EXISTS (
+        SELECT FROM tags AS other WHERE other.owner_id = tags.owner_id AND other.slug = :slug)
+""")
 
 
 def upgrade() -> None:
     _index_media()
     _make_search()
+    _respell_tags()
     _count_tags()
     op.alter_column("processing_steps", "handed_back", new_column_name="uncounted_attempts")
     _place_links()
@@ -128,6 +134,15 @@ def _fill_search() -> None:
         ]
         connection.execute(INSERT_WORDS, words)
         last = rows[-1].id
+
+
+def _respell_tags() -> None:
+    """Slugs have lost the marks of their letters, such as the vowels of Hindi. The log keeps the old ones."""
+    connection = op.get_bind()
+    tags = connection.execute(sa.text("SELECT id, name, slug FROM tags ORDER BY id")).all()
+    respelled = [{"id": tag.id, "slug": slug} for tag in tags if (slug := slug_of(tag.name)) != tag.slug]
+    if respelled:
+        connection.execute(RESPELL, respelled)
 
 
 def _count_tags() -> None:
