@@ -169,6 +169,9 @@ HAS_METADATA = "metadata <> '{}'"
 #: Of a tag.
 IS_ALIVE = "deleted_at IS NULL"
 
+#: The words of a tag's slug, which has hyphens between them and may have underscores in them.
+TAG_WORDS = "array_to_tsvector(array_remove(string_to_array(replace(slug, '_', '-'), '-'), ''))"
+
 
 class Media(SQLModel, table=True):
     """`mime_type`, `size` and, until `sha256_verified`, `sha256` are what the client claimed."""
@@ -310,6 +313,7 @@ class Tag(SQLModel, table=True):
     __table_args__ = (
         Index("tags_owner_slug", "owner_id", "slug", unique=True, postgresql_where=text(IS_ALIVE)),
         Index("tags_slug", "slug", postgresql_where=text(IS_ALIVE)),
+        Index("tags_words", text(TAG_WORDS), postgresql_using="gin", postgresql_where=text(IS_ALIVE)),
         Index("tags_deleted", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
     )
 

@@ -10,13 +10,13 @@ from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Text, cast, func, literal, literal_column, union_all
+from sqlalchemy import ARRAY, ColumnElement, Text, cast, func, literal, literal_column, union_all
 from sqlalchemy.dialects.postgresql import TSQUERY, insert
 from sqlalchemy.sql import Select
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.models import Media, MediaSearch, MediaTag, Tag
+from db.models import TAG_WORDS, Media, MediaSearch, MediaTag, Tag
 from db.terms import FEW, Term, alive_tags, carried, count_links
 
 #: Characters of a word that count; a lexeme may have 2,046 bytes.
@@ -24,6 +24,9 @@ WORD_CHARACTERS = 64
 
 #: Of one media: a description of 10,000 characters has 5,000 at the most.
 MAX_WORDS = 6_000
+
+# Written out, as in the index.
+_TAG_WORDS: ColumnElement[str] = literal_column(TAG_WORDS.replace("slug", "tags.slug"))
 
 _BETWEEN_WORDS = re.compile(r"[\W_]+")
 _BETWEEN_SLUG_PARTS = re.compile(r"\W+")
@@ -96,10 +99,8 @@ async def save_words(session: AsyncSession, media: Media) -> None:
 def found_by(word: str, owner_id: UUID | None) -> Term:
     """Media of which a word, or one of a tag, begins with `word`; with an owner, only that owner's."""
     words = [f"'{word}':*"] if owner_id is None else [f"'{_owner_word(owner_id)}'", f"'{word}':*"]
-    own = col(MediaSearch.words).op("@@")(cast(literal(" & ".join(words)), TSQUERY))
-    # A slug is the folded name with hyphens between its words.
-    spelled = func.concat("-", func.replace(col(Tag.slug), "_", "-"))
-    tag = [spelled.contains(f"-{word}", autoescape=True), *alive_tags(owner_id)]
+    own = col(MediaSearch.words).op("@@")(_query(*words))
+    tag = [_TAG_WORDS.op("@@")(_query(f"'{word}':*")), *alive_tags(owner_id)]
     few: Select[Any] = (
         select(literal_column("1")).select_from(MediaSearch).where(own).limit(literal_column(str(FEW + 1)))
     )
@@ -116,6 +117,10 @@ def found_by(word: str, owner_id: UUID | None) -> Term:
         ],
         number=select(func.count()).select_from(few.subquery()).scalar_subquery() + count_links(*tag),
     )
+
+
+def _query(*words: str) -> ColumnElement[str]:
+    return cast(literal(" & ".join(words)), TSQUERY)
 
 
 def _owner_word(owner_id: UUID) -> str:

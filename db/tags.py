@@ -133,12 +133,12 @@ async def tag_by_id(session: AsyncSession, owner_id: UUID, tag_id: UUID) -> Tag 
 
 
 async def tagged_media(session: AsyncSession, tag_id: UUID, *, limit: int) -> Sequence[UUID]:
-    """The first media by id that are linked to the tag, deleted or not."""
+    """The oldest media that are linked to the tag, deleted or not: one stretch of the index of its links."""
     statement = (
         select(MediaTag.media_id)
         .where(col(MediaTag.tag_id) == tag_id)
-        .order_by(col(MediaTag.media_id))
-        .limit(limit)
+        .order_by(col(MediaTag.media_created_at), col(MediaTag.media_id))
+        .limit(literal_column(str(limit)))
     )
     return (await session.exec(statement)).all()
 

@@ -14,6 +14,7 @@ branch_labels = None
 depends_on = None
 
 FILENAME_ORDER = """lower(filename COLLATE "C")"""
+TAG_WORDS = "array_to_tsvector(array_remove(string_to_array(replace(slug, '_', '-'), '-'), ''))"
 
 #: Both rows of a statement in the order of their ids, so that two writers can't wait for each other.
 COUNT_TAGS = """
@@ -157,6 +158,13 @@ def _count_tags() -> None:
         postgresql_where=sa.text("deleted_at IS NULL"),
     )
     op.create_index("tags_slug", "tags", ["slug"], postgresql_where=sa.text("deleted_at IS NULL"))
+    op.create_index(
+        "tags_words",
+        "tags",
+        [sa.text(TAG_WORDS)],
+        postgresql_using="gin",
+        postgresql_where=sa.text("deleted_at IS NULL"),
+    )
     op.create_index(
         "tags_deleted", "tags", ["deleted_at"], postgresql_where=sa.text("deleted_at IS NOT NULL")
     )
