@@ -327,7 +327,10 @@ class Tag(SQLModel, table=True):
 
 
 class MediaTag(SQLModel, table=True):
-    """`media_created_at` is the media's, kept by triggers: an index has the media of a tag in their order."""
+    """`media_created_at` is the media's, which nobody moves: an index has the media of a tag in their order.
+
+    A trigger copies it when the link is made.
+    """
 
     __tablename__: ClassVar[Any] = "media_tags"
     __table_args__ = (Index("media_tags_tag_created", "tag_id", "media_created_at", "media_id"),)

@@ -16,7 +16,7 @@ from db.sessions import Sessions
 from pubsub.doorbell import Doorbell
 from services import validation
 from services.cursors import LiveCursors
-from services.errors import Conflict, NotFound, Refusal, Rejected, collecting
+from services.errors import Conflict, Refusal, Rejected, collecting, no_such_media
 from services.media_places import MediaPlaces, check_scope
 from services.page_cursors import PageCursors
 from services.pages import PageRequest
@@ -164,10 +164,6 @@ class Library:
         await self.doorbell.ring()
         if was_public:
             await self.publications.settle_now(media_id)
-
-
-def no_such_media(field: str) -> NotFound:
-    return NotFound("There is no such media.", field)
 
 
 def _page(places: MediaPlaces, request: PageRequest, rows: Sequence[Media], live_cursor: str) -> MediaPage:

@@ -87,6 +87,20 @@ def clean_search(value: str | None, field: str) -> tuple[str, ...]:
     return tuple(words)
 
 
+def clean_slug_prefix(value: str | None, field: str) -> str | None:
+    """What a slug may begin with; None where nothing is searched for."""
+    if value is None or not value.strip():
+        return None
+    if len(value.strip()) > MAX_TAG_CHARACTERS:
+        raise InvalidInput(
+            f"{field} must have at most {MAX_TAG_CHARACTERS} characters, not {len(value.strip()):,}.", field
+        )
+    prefix = slug_of(value)
+    if not prefix:
+        raise InvalidInput(f"{field} must contain a letter or a digit.", field)
+    return prefix
+
+
 def clean_title(value: str | None) -> str | None:
     return _clean_text(value, "title", MAX_TITLE_CHARACTERS, allowed="")
 

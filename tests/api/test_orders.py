@@ -336,18 +336,6 @@ async def test_a_foreign_tag_has_no_media_of_the_viewers(client: Client, strange
     assert node["tags"] == [{"slug": "cat", "mediaCount": 0, "media": {"nodes": [], "totalCount": 0}}]
 
 
-async def test_the_media_of_a_tag_do_not_go_with_a_moment_that_was_moved(client: Client) -> None:
-    """The links keep a copy of it, for the order."""
-    first, second = [await client.request(tags=["cat"]) for _ in range(2)]
-    await client.service.execute(
-        """UPDATE media SET version = version + 1, created_at = now() + interval '1 hour'
-           WHERE id = :id""",
-        id=id_of(first.media_id, "Media"),
-    )
-    tag = (await client.graphql(MEDIA_OF_TAG, slug="cat"))["tag"]
-    assert [node["id"] for node in tag["media"]["nodes"]] == [first.media_id, second.media_id]
-
-
 async def test_an_admin_pages_through_the_media_of_all(
     service: Service, http: httpx.AsyncClient, client: Client
 ) -> None:

@@ -241,6 +241,47 @@ async def test_no_tag_is_renamed_between_a_line_that_tells_it_and_the_commit(
     assert [tags for _, _, tags in await told_tags(client, requested.media_id)][-1] == told
 
 
+# --- finding ---------------------------------------------------------------------------------------
+
+
+TAGS = "query ($search: String) { tags(search: $search) { nodes { id slug } } }"
+
+
+@pytest.mark.parametrize(
+    ("search", "sentence"),
+    [
+        ("x" * 65, "search must have at most 64 characters, not 65."),
+        ("…", "search must contain a letter or a digit."),
+    ],
+)
+async def test_an_unfit_search_for_tags_is_refused_as_a_search(
+    client: Client, search: str, sentence: str
+) -> None:
+    assert await client.refusal(TAGS, search=search) == sentence
+
+
+async def test_a_search_for_tags_is_spelled_as_their_names_are(client: Client) -> None:
+    id = await create(client, "Summer Holiday")
+    await create(client, "sun")
+    for search in ("SUMMER", "summer  h", " summer-holiday ", "summ"):
+        assert (await client.graphql(TAGS, search=search))["tags"]["nodes"] == [
+            {"id": id, "slug": "summer-holiday"}
+        ]
+    for empty in (None, "", "  "):
+        assert len((await client.graphql(TAGS, search=empty))["tags"]["nodes"]) == 2
+
+
+async def test_a_tag_of_somebody_else_is_shown_by_a_public_media_alone(
+    client: Client, stranger: Client
+) -> None:
+    requested = await stranger.request(tags=["cat"], visibility="PUBLIC")
+    text = "query ($id: ID!) { media(id: $id) { tags { id slug } } }"
+    [tag] = (await client.graphql(text, id=requested.media_id))["media"]["tags"]
+    assert tag["slug"] == "cat"
+    assert (await client.graphql(TAG_NODE, id=tag["id"]))["node"] is None
+    assert (await stranger.graphql(TAG_NODE, id=tag["id"]))["node"]["mediaCount"] == 1
+
+
 # --- deleting --------------------------------------------------------------------------------------
 
 

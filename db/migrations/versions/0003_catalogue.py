@@ -38,14 +38,6 @@ BEGIN
 END
 $$
 """
-PLACE_LINKS_ANEW = """
-CREATE FUNCTION place_links_anew() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    UPDATE media_tags SET media_created_at = NEW.created_at WHERE media_id = NEW.id;
-    RETURN NULL;
-END
-$$
-"""
 
 NEXT_MEDIA = sa.text("""
     SELECT id, owner_id, filename, title, description FROM media WHERE id > :last ORDER BY id LIMIT 500
@@ -194,9 +186,4 @@ def _place_links() -> None:
     op.execute("""
         CREATE TRIGGER media_tags_placed BEFORE INSERT ON media_tags
         FOR EACH ROW EXECUTE FUNCTION place_link()
-    """)
-    op.execute(PLACE_LINKS_ANEW)
-    op.execute("""
-        CREATE TRIGGER media_links_placed_anew AFTER UPDATE OF created_at ON media
-        FOR EACH ROW WHEN (OLD.created_at <> NEW.created_at) EXECUTE FUNCTION place_links_anew()
     """)
