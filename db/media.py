@@ -1,6 +1,8 @@
 """Media rows and the log of their changes, which are written together or not at all.
 
-Locks are taken in one order everywhere: media by id, then everything else.
+Locks are taken in one order everywhere: media by id, the tags of their owner as a whole (`db.tags`), then
+everything else. A change holds the tags, so that no tag is renamed between its line and the line's commit:
+whoever has seen a rename hears of no media by the old slug any more.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +17,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from db.media_lists import in_sight
 from db.models import Media, MediaEvent, MediaEventType, User, utc_now
 from db.search import save_words
-from db.tags import slugs_of
+from db.tags import hold_tags, slugs_of
 
 #: The columns whose words a media is found by.
 WORDED = frozenset({"filename", "title", "description"})
@@ -47,8 +49,11 @@ async def change_media(
     type: MediaEventType,
     **values: Any,
 ) -> None:
-    """Apply `values` to a row locked by `lock_media`: the next version and its line in the log."""
-    slugs = set(await slugs_of(session, media.id))
+    """Apply `values` to a row locked by `lock_media`: the next version and its line in the log.
+
+    No media is locked after this one in the same transaction: the owner's tags are held from here on.
+    """
+    slugs = set(await _held_slugs(session, media))
     _change(session, media, type, values, slugs, slugs)
     await session.flush()
     if not WORDED.isdisjoint(values):
@@ -67,7 +72,7 @@ class TagChange:
 async def retag_media(session: AsyncSession, changes: Iterable[TagChange]) -> None:
     """The next version and line of each of these media, locked by `lock_media`: two statements in all.
 
-    The links are changed by `db.tags`.
+    The links are changed by `db.tags`, which wants the tags held before their slugs are read.
     """
     for each in changes:
         _change(session, each.media, MediaEventType.UPDATED, {}, each.before, each.after)
@@ -75,8 +80,8 @@ async def retag_media(session: AsyncSession, changes: Iterable[TagChange]) -> No
 
 
 async def delete_media(session: AsyncSession, media: Media) -> None:
-    """Delete the locked row; its DELETED line carries the version after the last one."""
-    tags = await slugs_of(session, media.id)
+    """Delete the locked row, as `change_media`; its DELETED line carries the version after the last one."""
+    tags = await _held_slugs(session, media)
     line = _line(media, MediaEventType.DELETED, tags=tags)
     line.version += 1
     line.previous_status, line.previous_kind = media.status, media.kind
@@ -84,6 +89,12 @@ async def delete_media(session: AsyncSession, media: Media) -> None:
     session.add(line)
     await session.delete(media)
     await session.flush()
+
+
+async def _held_slugs(session: AsyncSession, media: Media) -> list[str]:
+    """Two statements: one that waits for a rename still sees the slugs from before its wait."""
+    await hold_tags(session, media.owner_id)
+    return await slugs_of(session, media.id)
 
 
 def _change(

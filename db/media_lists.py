@@ -42,7 +42,7 @@ from db.models import (
     Visibility,
 )
 from db.search import found_by
-from db.terms import FEW, Term, named, numbers_of, tagged
+from db.terms import FEW, Term, named, numbers_of, tagged, tagged_by_id
 
 
 class MediaScope(StrEnum):
@@ -69,14 +69,16 @@ class MediaOrder(StrEnum):
 class MediaCriteria:
     """Which media a list shows, or a stream tells of. None asks nothing; in an empty set is nothing.
 
-    Tags are slugs; `words` are folded (`db.search.split_words`). Of `created_after` and `created_before`
-    the moment itself is outside. `metadata` must be contained in a media's (jsonb's @>).
+    Tags are slugs, but for `tag_id`: the media of a tag stay the same when it is renamed. Only lists ask for
+    it, as the log of changes has slugs. `words` are folded (`db.search.split_words`). Of `created_after` and
+    `created_before` the moment itself is outside. `metadata` must be contained in a media's (jsonb's @>).
     """
 
     scope: MediaScope = MediaScope.MINE
     media_ids: frozenset[UUID] | None = None
     kinds: frozenset[MediaKind] | None = None
     statuses: frozenset[MediaStatus] | None = None
+    tag_id: UUID | None = None
     tags_all: frozenset[str] = field(default_factory=frozenset)
     tags_any: frozenset[str] | None = None
     tags_none: frozenset[str] = field(default_factory=frozenset)
@@ -271,6 +273,8 @@ def _created(at: SQLColumnExpression[Any], criteria: MediaCriteria) -> list[Colu
 def _terms(viewer: User, criteria: MediaCriteria) -> list[Term]:
     owner_id = viewer.id if criteria.scope is MediaScope.MINE else None
     terms = [tagged({slug}, owner_id) for slug in sorted(criteria.tags_all)]
+    if criteria.tag_id is not None:
+        terms.append(tagged_by_id(criteria.tag_id, owner_id))
     if criteria.tags_any is not None:
         terms.append(tagged(criteria.tags_any, owner_id))
     return terms + [found_by(word, owner_id) for word in criteria.words]

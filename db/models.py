@@ -172,6 +172,9 @@ IS_UNFINISHED = "published_at IS NULL OR withdrawn_at IS NOT NULL"
 #: Of a tag.
 IS_ALIVE = "deleted_at IS NULL"
 
+#: The words of a tag's slug, which has hyphens between them and may have underscores in them.
+TAG_WORDS = "array_to_tsvector(array_remove(string_to_array(replace(slug, '_', '-'), '-'), ''))"
+
 
 class Media(SQLModel, table=True):
     """`mime_type`, `size` and, until `sha256_verified`, `sha256` are what the client claimed."""
@@ -328,6 +331,7 @@ class Tag(SQLModel, table=True):
     __table_args__ = (
         Index("tags_owner_slug", "owner_id", "slug", unique=True, postgresql_where=text(IS_ALIVE)),
         Index("tags_slug", "slug", postgresql_where=text(IS_ALIVE)),
+        Index("tags_words", text(TAG_WORDS), postgresql_using="gin", postgresql_where=text(IS_ALIVE)),
         Index("tags_deleted", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
     )
 
@@ -341,7 +345,10 @@ class Tag(SQLModel, table=True):
 
 
 class MediaTag(SQLModel, table=True):
-    """`media_created_at` is the media's, kept by triggers: an index has the media of a tag in their order."""
+    """`media_created_at` is the media's, which nobody moves: an index has the media of a tag in their order.
+
+    A trigger copies it when the link is made.
+    """
 
     __tablename__: ClassVar[Any] = "media_tags"
     __table_args__ = (Index("media_tags_tag_created", "tag_id", "media_created_at", "media_id"),)

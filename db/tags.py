@@ -1,15 +1,15 @@
 """Tags and their links to media. A tag belongs to its owner; (owner, slug) is unique.
 
 Locks are taken in one order, in which no two transactions can wait for each other: media by id, the owner's
-tags as a whole (`hold_tags` by whoever puts them on or takes them off, `reserve_tags` by whoever renames or
-deletes one), then single tags by id, which the trigger that counts them does.
+tags as a whole (`hold_tags` by whoever puts them on or takes them off or tells of their media, `reserve_tags`
+by whoever renames or deletes one), then single tags by id, which the trigger that counts them does.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, func, tuple_, update
+from sqlalchemy import delete, func, literal_column, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -29,7 +29,7 @@ _TAGS_LOCK = 0x74616773
 async def hold_tags(session: AsyncSession, owner_id: UUID) -> None:
     """Until the transaction ends none of the owner's tags is renamed or deleted; others may hold them too.
 
-    Once in a transaction, after its media were locked.
+    After all the media of the transaction were locked. Who holds them may do so again, but not reserve them.
     """
     await session.exec(select(func.pg_advisory_xact_lock_shared(_TAGS_LOCK, _lock_number(owner_id))))
 
@@ -133,12 +133,12 @@ async def tag_by_id(session: AsyncSession, owner_id: UUID, tag_id: UUID) -> Tag 
 
 
 async def tagged_media(session: AsyncSession, tag_id: UUID, *, limit: int) -> Sequence[UUID]:
-    """The first media by id that are linked to the tag, deleted or not."""
+    """The oldest media that are linked to the tag, deleted or not: one stretch of the index of its links."""
     statement = (
         select(MediaTag.media_id)
         .where(col(MediaTag.tag_id) == tag_id)
-        .order_by(col(MediaTag.media_id))
-        .limit(limit)
+        .order_by(col(MediaTag.media_created_at), col(MediaTag.media_id))
+        .limit(literal_column(str(limit)))
     )
     return (await session.exec(statement)).all()
 

@@ -80,8 +80,16 @@ def tagged(slugs: Iterable[str], owner_id: UUID | None) -> Term:
     """Media that carry one of the tags; with an owner, of that owner's. A media carries its owner's only."""
     chosen = sorted(slugs)
     wanted = [col(Tag.slug).in_(chosen), *alive_tags(owner_id)]
+    return _carrying(wanted, one_tag=owner_id is not None and len(chosen) == 1)
+
+
+def tagged_by_id(tag_id: UUID, owner_id: UUID | None) -> Term:
+    """Media that carry this tag, whatever it is called; with an owner, none where it is somebody else's."""
+    return _carrying([col(Tag.id) == tag_id, *alive_tags(owner_id)], one_tag=True)
+
+
+def _carrying(wanted: list[ColumnElement[bool]], *, one_tag: bool) -> Term:
     ids = select(col(MediaTag.media_id)).join(Tag, col(Tag.id) == col(MediaTag.tag_id)).where(*wanted)
-    one_tag = owner_id is not None and len(chosen) == 1
     return Term(
         media_ids=ids,
         rows=[carried(*wanted)],

@@ -13,7 +13,7 @@ from schema.events import MediaEvent
 from schema.ids import global_id, id_of
 from schema.inputs import MediaEventFilter
 from schema.types import Media
-from services.library import no_such_media
+from services.errors import no_such_media
 from services.live import LiveUpdate
 from services.media_places import check_scope
 

@@ -14,8 +14,8 @@ from schema.ids import id_of
 from schema.inputs import MediaFilter, UpdateMediaInput
 from schema.payloads import DeletePayload, MediaPayload
 from schema.types import Media
-from services.errors import Refusal, Rejected
-from services.library import UNSET, MediaChanges, no_such_media
+from services.errors import Refusal, Rejected, no_such_media
+from services.library import UNSET, MediaChanges
 from services.pages import page_request
 
 

@@ -10,8 +10,7 @@ from resolvers.info import Info
 from schema.ids import id_of
 from schema.payloads import MediaPayload
 from schema.types import Media
-from services.errors import Refusal
-from services.library import no_such_media
+from services.errors import Refusal, no_such_media
 
 MediaId = Annotated[strawberry.ID, strawberry.argument(description="The media's id.")]
 

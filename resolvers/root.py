@@ -19,13 +19,15 @@ from schema.types import Rendition
 class Query:
     node = strawberry.field(
         resolver=node_resolvers.node,
-        description="Anything by its global id; null where it is not there or not yours.",
+        description="Anything by its global id; null where it is not there or not for you to see. "
+        "Somebody else's tags, and other people, are shown by their media alone.",
     )
     nodes = strawberry.field(
         resolver=node_resolvers.nodes, description="Several things by their global ids, in the order asked."
     )
     media = strawberry.field(
-        resolver=media_resolvers.media, description="One media; null where it is not there or not yours."
+        resolver=media_resolvers.media,
+        description="One media; null where it is not there or not for you to see.",
     )
     media_items = strawberry.field(
         resolver=media_resolvers.media_items,

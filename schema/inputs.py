@@ -86,7 +86,7 @@ class MediaFilter:
         "the filename or a tag. Upper and lower case are the same.",
     )
     visibility: Visibility | None = strawberry.field(
-        default=None, description="Only those that these people may look at."
+        default=None, description="Only those of this visibility."
     )
     created_after: datetime | None = strawberry.field(
         default=None, description="Only those created after this moment."

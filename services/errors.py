@@ -83,6 +83,11 @@ class StorageUnavailable(Refusal):
     code = "STORAGE_UNAVAILABLE"
 
 
+def no_such_media(field: str) -> NotFound:
+    """Also for one that is there and not for the viewer to see."""
+    return NotFound("There is no such media.", field)
+
+
 class Rejected(Exception):
     """The input was refused for one or more reasons; nothing was changed."""
 

@@ -16,7 +16,7 @@ from db.sessions import Sessions
 from pubsub.doorbell import Doorbell
 from services import validation
 from services.cursors import LiveCursors
-from services.errors import Conflict, NotFound, Refusal, Rejected, collecting
+from services.errors import Conflict, Refusal, Rejected, collecting, no_such_media
 from services.media_places import MediaPlaces, check_scope
 from services.page_cursors import PageCursors
 from services.pages import PageRequest
@@ -99,7 +99,7 @@ class Library:
         live_cursor = self.live_cursors.encode(state.end)
         pages = []
         for tag, request in tags:
-            criteria = _of_tag(viewer, tag)
+            criteria = _of_tag(tag)
             places = MediaPlaces(
                 cursors=self.page_cursors, viewer=viewer, criteria=criteria, order=_TAG_ORDER
             )
@@ -109,7 +109,7 @@ class Library:
 
     async def page_of_tag(self, viewer: User, tag: Tag, request: PageRequest) -> MediaPage:
         """A page of the list that `first_of_tags` begins. Raises InvalidInput for a cursor of another one."""
-        return await self.page(viewer, _of_tag(viewer, tag), _TAG_ORDER, request)
+        return await self.page(viewer, _of_tag(tag), _TAG_ORDER, request)
 
     async def count(self, viewer: User, criteria: MediaCriteria) -> int:
         check_scope(viewer, criteria.scope)
@@ -166,10 +166,6 @@ class Library:
             await self.publications.settle_now(media_id)
 
 
-def no_such_media(field: str) -> NotFound:
-    return NotFound("There is no such media.", field)
-
-
 def _page(places: MediaPlaces, request: PageRequest, rows: Sequence[Media], live_cursor: str) -> MediaPage:
     media, has_next, has_previous = request.cut(rows)
     return MediaPage(
@@ -181,11 +177,9 @@ def _page(places: MediaPlaces, request: PageRequest, rows: Sequence[Media], live
     )
 
 
-def _of_tag(viewer: User, tag: Tag) -> MediaCriteria:
-    """Somebody else's tag is on none of the viewer's media, though one of theirs may have its slug."""
-    if tag.owner_id != viewer.id:
-        return MediaCriteria(media_ids=frozenset())
-    return MediaCriteria(tags_all=frozenset({tag.slug}))
+def _of_tag(tag: Tag) -> MediaCriteria:
+    """The viewer's media with it: by its id, so that its pages go on when it is renamed between them."""
+    return MediaCriteria(tag_id=tag.id)
 
 
 def _by_size(viewer: User, tags: Sequence[tuple[Tag, PageRequest]]) -> dict[int, list[UUID]]:

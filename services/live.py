@@ -30,7 +30,7 @@ from db.models import (
 from db.reads import read_snapshot
 from db.sessions import Sessions
 from services.cursors import LiveCursors
-from services.errors import NotFound
+from services.errors import no_such_media
 from services.feed import EventFeed, LogTruncatedError
 
 _TERMINAL = (MediaStatus.READY, MediaStatus.FAILED)
@@ -121,7 +121,7 @@ class LiveEvents:
         end, place = await self._start(after)
         standing = await self._standing(viewer, media_id)
         if not standing.known or (standing.row is None and after is None):
-            raise NotFound("There is no media with this id.", "id")
+            raise no_such_media("id")
         if after is not None and place is None:
             yield self._resync(end)
         seen = 0

@@ -52,7 +52,13 @@ class MediaPlaces:
 
 
 def _canonical(value: object) -> object:
-    return sorted(map(str, value)) if isinstance(value, frozenset) else value
+    match value:
+        case frozenset():
+            return sorted(map(str, value))
+        case UUID():
+            return str(value)  # the driver's own class, which orjson does not know
+        case _:
+            return value
 
 
 def _pack(place: Place) -> bytes:

@@ -15,8 +15,7 @@ from db.models import FailureCode, Media, MediaEventType, MediaStatus, Processin
 from db.sessions import Sessions
 from db.steps import lock_steps
 from pubsub.doorbell import Doorbell
-from services.errors import Conflict, InvalidInput
-from services.library import no_such_media
+from services.errors import Conflict, InvalidInput, no_such_media
 from services.processing_steps import cancel_steps, restart_processing
 
 #: Ends that the bytes can't get away from.

@@ -18,6 +18,7 @@ from db.models import Media, Tag, User, utc_now
 from db.sessions import Sessions
 from db.tags import (
     deleted_tags,
+    hold_tags,
     mark_deleted,
     remove_deleted,
     reserve_tags,
@@ -74,6 +75,7 @@ class TagDeletion:
             if tag is None or tag.deleted_at is None:
                 return
             media = await lock_media(session, tag.owner_id, await tagged_media(session, tag_id, limit=BATCH))
+            await hold_tags(session, tag.owner_id)
             await _unlink(session, tag, media.values())
             if not await remove_deleted(session, tag_id):
                 await _queue(session, tag_id)

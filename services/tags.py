@@ -24,11 +24,10 @@ from db.tags import (
     unlink_tags,
 )
 from pubsub.doorbell import Doorbell
-from services.errors import InvalidInput, NotFound, Refusal, Taken
-from services.library import no_such_media
+from services.errors import InvalidInput, NotFound, Refusal, Taken, no_such_media
 from services.page_cursors import PageCursors
 from services.pages import PageRequest
-from services.validation import MAX_TAGS, clean_tags, slugify
+from services.validation import MAX_TAGS, clean_slug_prefix, clean_tags
 
 MAX_MEDIA = 100
 
@@ -72,7 +71,7 @@ class Tags:
 
     async def page(self, owner: User, *, search: str | None, request: PageRequest) -> TagPage:
         """By slug; `search` keeps the tags whose slug starts with it."""
-        prefix = slugify(search, "search") if search and search.strip() else None
+        prefix = clean_slug_prefix(search, "search")
         scope = f"tags {owner.id} {prefix}"
         start = None
         if request.after is not None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from db.search import fold, split_words
+from db.search import slug_of, split_words
 from services.errors import InvalidInput
 
 MAX_FILENAME_CHARACTERS = 255
@@ -87,6 +87,20 @@ def clean_search(value: str | None, field: str) -> tuple[str, ...]:
     return tuple(words)
 
 
+def clean_slug_prefix(value: str | None, field: str) -> str | None:
+    """What a slug may begin with; None where nothing is searched for."""
+    if value is None or not value.strip():
+        return None
+    if len(value.strip()) > MAX_TAG_CHARACTERS:
+        raise InvalidInput(
+            f"{field} must have at most {MAX_TAG_CHARACTERS} characters, not {len(value.strip()):,}.", field
+        )
+    prefix = slug_of(value)
+    if not prefix:
+        raise InvalidInput(f"{field} must contain a letter or a digit.", field)
+    return prefix
+
+
 def clean_title(value: str | None) -> str | None:
     return _clean_text(value, "title", MAX_TITLE_CHARACTERS, allowed="")
 
@@ -156,12 +170,13 @@ def clean_tags(names: Sequence[str], field: str = "tags") -> dict[str, str]:
 def slugify(name: str, field: str) -> str:
     """The form by which tags are compared: "Summer  Holiday" and "summer-holiday" are one tag.
 
-    Letters and digits of every script stay, folded (NFKC, casefold); all else becomes single hyphens.
+    Letters and digits of every script stay with their marks, folded (NFKC, casefold), and underscores between
+    them; all else becomes single hyphens.
     """
     if not 1 <= len(name.strip()) <= MAX_TAG_CHARACTERS:
         raise InvalidInput(f"A tag's name must have 1 to {MAX_TAG_CHARACTERS} characters ({field}).", field)
     _without_controls(name, field, allowed="")
-    slug = re.sub(r"[^\w]+", "-", fold(name)).strip("-_")
+    slug = slug_of(name)
     if not slug:
         raise InvalidInput(f"A tag's name must contain a letter or a digit ({field}).", field)
     return slug

@@ -35,5 +35,12 @@ def decimal_bytes(count: int) -> str:
 
 def tag_slug(name: str) -> str:
     """The form by which the service compares tags; empty where there is no letter and no digit."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    return re.sub(r"[^\w]+", "-", folded).strip("-_")
+    folded = re.sub("i\u0307+", "i", unicodedata.normalize("NFKC", name).casefold())
+    slug = ""
+    for character in unicodedata.normalize("NFKC", folded):
+        is_mark = unicodedata.category(character).startswith("M") and slug[-1:] not in {"", "-", "_"}
+        if is_mark or character.isalnum() or character == "_":
+            slug += character
+        elif not slug.endswith("-"):
+            slug += "-"
+    return slug.strip("-_")

@@ -69,6 +69,13 @@ async def test_following_what_is_not_there_is_an_error(client: Client, id: str) 
     assert (error["message"], error["extensions"]["code"]) == ("There is no such media.", "BAD_USER_INPUT")
 
 
+async def test_following_what_is_somebody_elses_is_the_same_error(client: Client, stranger: Client) -> None:
+    requested = await stranger.request()
+    async with client.socket() as socket:
+        error = await socket.error(await socket.subscribe(MEDIA_STATUS, id=requested.media_id))
+    assert (error["message"], error["extensions"]["code"]) == ("There is no such media.", "BAD_USER_INPUT")
+
+
 async def test_the_library_is_followed_from_a_cursor_that_comes_at_once(client: Client) -> None:
     async with client.socket() as socket:
         id = await socket.subscribe(MEDIA_EVENTS)

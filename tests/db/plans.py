@@ -72,14 +72,14 @@ async def plans_of(
         raw = (await connection.get_raw_connection()).driver_connection
         assert isinstance(raw, asyncpg.Connection)
         await raw.execute(f"SET LOCAL plan_cache_mode = {mode}")
-        return [await _plan(raw, statement, values) for statement, values in sent]
+        return [await _plan(raw, statement, values, mode) for statement, values in sent]
 
 
-async def _plan(connection: asyncpg.Connection, statement: str, values: Sequence[Any]) -> Plan:
+async def _plan(connection: asyncpg.Connection, statement: str, values: Sequence[Any], mode: str) -> Plan:
     await connection.execute(f"PREPARE sent AS {statement}")
     execute = f"EXECUTE sent({', '.join(map(_written, values))})" if values else "EXECUTE sent"
-    for _ in range(BEFORE_COMPARING):
-        await connection.execute(execute)
+    for _ in range(BEFORE_COMPARING if mode == "auto" else 0):
+        await connection.execute(f"EXPLAIN {execute}")  # counts as an execution, and runs nothing
     explained = await connection.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {execute}")
     await connection.execute("DEALLOCATE sent")
     [answer] = json.loads(explained) if isinstance(explained, str) else explained

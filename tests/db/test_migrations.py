@@ -10,7 +10,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import SQLModel, select
 
@@ -244,3 +244,33 @@ async def test_processes_that_start_together_migrate_once(at_0002: AsyncEngine) 
     for engine in engines:
         await check_revision(engine)
         await engine.dispose()
+
+
+async def test_the_slugs_of_tags_get_the_marks_that_they_had_lost(postgres_server: str) -> None:
+    """Where another tag has the right slug already, the old one stays."""
+    tags = [("दिन", "द-न"), ("İzmir", "i-zmir"), ("istanbul", "istanbul"), ("İstanbul", "i-stanbul")]
+    async with create_database(postgres_server) as url:
+        engine = create_engine(url)
+        try:
+            await upgrade_to(engine, "0002")
+            async with engine.begin() as connection:
+                await connection.execute(
+                    text("INSERT INTO users VALUES (gen_random_uuid(), 'a', 'EDITOR', now())")
+                )
+                for name, slug in tags:
+                    await connection.execute(
+                        text("""INSERT INTO tags (id, owner_id, name, slug, created_at)
+                                SELECT gen_random_uuid(), id, :name, :slug, now() FROM users"""),
+                        {"name": name, "slug": slug},
+                    )
+            await migrate(engine)
+            async with engine.connect() as connection:
+                rows = (await connection.execute(text("SELECT name, slug FROM tags"))).all()
+        finally:
+            await engine.dispose()
+    assert {row.name: row.slug for row in rows} == {
+        "दिन": "दिन",
+        "İzmir": "izmir",
+        "istanbul": "istanbul",
+        "İstanbul": "i-stanbul",
+    }

@@ -1,6 +1,7 @@
 """Every list begins with an index, whatever it is asked, and goes on at the cost of its first page."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
@@ -26,12 +27,13 @@ from db.media_lists import (
     MediaScope,
     Place,
     Stretch,
+    count_media,
     first_by_tag,
     page_media,
     place_of,
 )
 from db.models import Media, MediaKind, MediaStatus, User, Visibility
-from db.tags import page_tags, tags_by_slug
+from db.tags import deleted_tags, page_tags, tagged_media, tags_by_slug
 from tests.db.conftest import Catalogue
 from tests.db.plans import MODES, Plan, plans_of
 
@@ -40,6 +42,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
 #: One more than a page of 20, to see whether there is more.
 ROWS = 21
 A_MOMENT = datetime(2026, 2, 10, 12, tzinfo=UTC)
+LATE = datetime(2026, 3, 11, 10, 30, tzinfo=UTC)
 OLDEST, NEWEST, CHANGED, NAMED, LARGEST = (
     MediaOrder.CREATED_AT_ASC,
     MediaOrder.CREATED_AT_DESC,
@@ -135,6 +138,36 @@ MORE = {
 }
 
 
+#: Few media of a list in an order that has no index for them: it may go through all of the owner's.
+WALKED = {
+    "a rare kind by name": Listed(criteria=of(kinds={MediaKind.OTHER}), order=NAMED),
+    "a rare kind of a rare state by name": Listed(
+        criteria=of(kinds={MediaKind.OTHER}, statuses={MediaStatus.FAILED}), order=NAMED
+    ),
+    "the last minutes by size": Listed(criteria=of(created_after=LATE), order=LARGEST),
+    "the last minutes by name": Listed(criteria=of(created_after=LATE), order=NAMED),
+}
+
+#: `buffers` of the total.
+COUNTED = {
+    "all of one owner": Listed(buffers=5_000),
+    "all of a small owner": Listed(owner="small", buffers=20),
+    "all that are public": Listed(criteria=of(scope=PUBLIC), owner="small"),
+    "all": Listed(criteria=of(scope=ALL), owner="admin", buffers=5_000),
+    "a rare kind": Listed(criteria=of(kinds={MediaKind.OTHER}), buffers=50),
+    "a rare tag": Listed(criteria=of(tags_all={RARE_TAG}), buffers=1_000),
+    "a common tag": Listed(criteria=of(tags_all={COMMON_TAG}), buffers=150_000),
+    "two tags": Listed(criteria=of(tags_all={COMMON_TAG, ORDINARY_TAG}), buffers=500_000),
+    "a rare word": Listed(criteria=of(words=(RARE_WORD,)), buffers=1_000),
+    "a common word": Listed(criteria=of(words=(COMMON_WORD,)), buffers=200_000),
+    "two common words": Listed(criteria=of(words=(COMMON_WORD, "img")), buffers=200_000),
+    "a word that nothing has": Listed(criteria=of(words=("xylophone",)), buffers=50),
+    "a common word in what is public": Listed(
+        criteria=of(scope=PUBLIC, words=(COMMON_WORD,)), owner="small", buffers=5_000
+    ),
+}
+
+
 def assert_indexed(plans: Sequence[Plan]) -> None:
     assert plans
     for plan in plans:
@@ -162,6 +195,85 @@ async def test_a_list_uses_an_index_and_no_scan_of_all_media(
     plans = await plans_of(catalogue.sessions, listed.call(catalogue), mode)
     assert_indexed(plans)
     assert plans[-1].buffers <= listed.buffers
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", WALKED)
+async def test_few_media_in_another_order_cost_each_media_of_the_owner_once_at_most(
+    catalogue: Catalogue, name: str, mode: str
+) -> None:
+    [plan] = await plans_of(catalogue.sessions, WALKED[name].call(catalogue), mode)
+    assert_indexed([plan])
+    assert plan.rows_examined <= MEDIA * 4 / 5
+    assert plan.buffers <= MEDIA
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", COUNTED)
+async def test_a_total_reads_no_media_twice(catalogue: Catalogue, name: str, mode: str) -> None:
+    listed = COUNTED[name]
+    viewer: User = getattr(catalogue, listed.owner)
+    [plan] = await plans_of(
+        catalogue.sessions, lambda session: count_media(session, viewer, listed.criteria), mode
+    )
+    assert plan.rows_examined <= MEDIA
+    assert plan.buffers <= listed.buffers
+
+
+@asynccontextmanager
+async def many_tags(catalogue: Catalogue) -> AsyncIterator[None]:
+    """20,000 more, of an owner of no media."""
+    async with catalogue.sessions.begin() as session:
+        connection = await session.connection()
+        await connection.execute(
+            text("INSERT INTO users VALUES (md5('tagger')::uuid, 'tagger', 'EDITOR', now())")
+        )
+        await connection.execute(
+            text("""INSERT INTO tags (id, owner_id, name, slug, created_at)
+                    SELECT md5('more' || n)::uuid, md5('tagger')::uuid, slug, slug, now()
+                    FROM (SELECT n, 'subject-' || n AS slug FROM generate_series(1, 20000) AS n) AS named""")
+        )
+    await _vacuum_tags(catalogue)
+    yield
+    async with catalogue.sessions.begin() as session:
+        connection = await session.connection()
+        await connection.execute(text("DELETE FROM tags WHERE owner_id = md5('tagger')::uuid"))
+        await connection.execute(text("DELETE FROM users WHERE username = 'tagger'"))
+    await _vacuum_tags(catalogue)
+
+
+async def _vacuum_tags(catalogue: Catalogue) -> None:
+    async with catalogue.sessions() as session:
+        connection = await session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+        await connection.execute(text("VACUUM ANALYZE tags"))
+
+
+async def test_of_many_tags_only_those_that_are_meant_are_read(catalogue: Catalogue) -> None:
+    """By the words of a search in what is public, and by being deleted."""
+    searched = Listed(criteria=of(scope=PUBLIC, words=(TAG_WORD,)), owner="small")
+
+    async def deleted(session: AsyncSession) -> object:
+        return await deleted_tags(session, before=A_MOMENT, limit=100)
+
+    async with many_tags(catalogue):
+        for mode in MODES:
+            numbers, page = await plans_of(catalogue.sessions, searched.call(catalogue), mode)
+            assert "tags_words" in numbers.indexes
+            assert numbers.scanned_whole | page.scanned_whole == set()
+            assert numbers.buffers <= 50
+            [plan] = await plans_of(catalogue.sessions, deleted, mode)
+            assert plan.indexes == {"tags_deleted"}
+            assert plan.buffers <= 5
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_batch_of_a_deleted_tag_is_one_stretch_of_its_links(catalogue: Catalogue, mode: str) -> None:
+    [common] = await _tag_ids(catalogue, COMMON_TAG)
+    [plan] = await plans_of(
+        catalogue.sessions, lambda session: tagged_media(session, common, limit=501), mode
+    )
+    assert plan.indexes == {"media_tags_tag_created"}
+    assert plan.buffers <= 20
 
 
 @pytest.mark.parametrize("mode", MODES)

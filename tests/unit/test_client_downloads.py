@@ -73,7 +73,19 @@ def test_a_rendition_is_named_after_its_original(
 
 @pytest.mark.parametrize(
     "name",
-    ["Holiday", " Summer  Holiday ", "Été", "ＦＵＬＬ", "a_b", "_a_", "ß", "日本 2026", "-x-", "İstanbul"],
+    [
+        "Holiday",
+        " Summer  Holiday ",
+        "Été",
+        "ＦＵＬＬ",
+        "a_b",
+        "_a_",
+        "ß",
+        "日本 2026",
+        "-x-",
+        "İstanbul",
+        "दिन",
+    ],
 )
 def test_the_client_compares_tags_as_the_service_does(name: str) -> None:
     assert tag_slug(name) == slugify(name, "tags")

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from db.search import words_of
+from db.search import slug_of, words_of
 
 revision = "0003"
 down_revision = "0002"
@@ -14,6 +14,7 @@ branch_labels = None
 depends_on = None
 
 FILENAME_ORDER = """lower(filename COLLATE "C")"""
+TAG_WORDS = "array_to_tsvector(array_remove(string_to_array(replace(slug, '_', '-'), '-'), ''))"
 
 #: Both rows of a statement in the order of their ids, so that two writers can't wait for each other.
 COUNT_TAGS = """
@@ -34,14 +35,6 @@ CREATE FUNCTION place_link() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     SELECT created_at INTO NEW.media_created_at FROM media WHERE id = NEW.media_id;
     RETURN NEW;
-END
-$$
-"""
-PLACE_LINKS_ANEW = """
-CREATE FUNCTION place_links_anew() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    UPDATE media_tags SET media_created_at = NEW.created_at WHERE media_id = NEW.id;
-    RETURN NULL;
 END
 $$
 """
@@ -69,11 +62,17 @@ NEXT_MEDIA = sa.text("""
 INSERT_WORDS = sa.text("""
     INSERT INTO media_search (media_id, words) VALUES (:id, array_to_tsvector(CAST(:words AS text[])))
 """)
+#: A tag whose new slug another one has keeps its old slug until it is renamed.
+RESPELL = sa.text("""
+    UPDATE tags SET slug = :slug WHERE id = :id AND NOT EXISTS (
+        SELECT FROM tags AS other WHERE other.owner_id = tags.owner_id AND other.slug = :slug)
+""")
 
 
 def upgrade() -> None:
     _index_media()
     _make_search()
+    _respell_tags()
     _count_tags()
     op.alter_column("processing_steps", "handed_back", new_column_name="uncounted_attempts")
     _place_links()
@@ -173,6 +172,15 @@ def _fill_search() -> None:
         last = rows[-1].id
 
 
+def _respell_tags() -> None:
+    """Slugs have lost the marks of their letters, such as the vowels of Hindi. The log keeps the old ones."""
+    connection = op.get_bind()
+    tags = connection.execute(sa.text("SELECT id, name, slug FROM tags ORDER BY id")).all()
+    respelled = [{"id": tag.id, "slug": slug} for tag in tags if (slug := slug_of(tag.name)) != tag.slug]
+    if respelled:
+        connection.execute(RESPELL, respelled)
+
+
 def _count_tags() -> None:
     op.add_column("tags", sa.Column("media_count", sa.Integer(), server_default=sa.text("0"), nullable=False))
     op.add_column("tags", sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True))
@@ -185,6 +193,13 @@ def _count_tags() -> None:
         postgresql_where=sa.text("deleted_at IS NULL"),
     )
     op.create_index("tags_slug", "tags", ["slug"], postgresql_where=sa.text("deleted_at IS NULL"))
+    op.create_index(
+        "tags_words",
+        "tags",
+        [sa.text(TAG_WORDS)],
+        postgresql_using="gin",
+        postgresql_where=sa.text("deleted_at IS NULL"),
+    )
     op.create_index(
         "tags_deleted", "tags", ["deleted_at"], postgresql_where=sa.text("deleted_at IS NOT NULL")
     )
@@ -214,9 +229,4 @@ def _place_links() -> None:
     op.execute("""
         CREATE TRIGGER media_tags_placed BEFORE INSERT ON media_tags
         FOR EACH ROW EXECUTE FUNCTION place_link()
-    """)
-    op.execute(PLACE_LINKS_ANEW)
-    op.execute("""
-        CREATE TRIGGER media_links_placed_anew AFTER UPDATE OF created_at ON media
-        FOR EACH ROW WHEN (OLD.created_at <> NEW.created_at) EXECUTE FUNCTION place_links_anew()
     """)
