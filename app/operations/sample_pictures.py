@@ -7,7 +7,7 @@ from base64 import b64decode
 SIDE = 16
 
 #: 64 × 48 pixels, made once with pillow-heif 1.8.1 (x265): quality 55, 4:2:0.
-_HEIC = b64decode(
+HEIC = b64decode(
     """
 AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAX1tZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAA
 ACJpbG9jAAAAAERAAAEAAQAAAAABoQABAAAAAAAAAMIAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABodmMxAAAAAA5waXRt
@@ -45,9 +45,9 @@ def written_samples() -> dict[str, bytes]:
         "APNG": _apng(),
         "GIF": _GIF,
         "TIFF": _tiff(),
-        "HEIC": _HEIC,
+        "HEIC": HEIC,
         # The same picture under the brands that leave open how it is coded.
-        "HEIF": _HEIC[:32].replace(b"heic", b"mif1") + _HEIC[32:],
+        "HEIF": HEIC[:32].replace(b"heic", b"mif1") + HEIC[32:],
         "JPEG XL": _JPEG_XL,
         "SVG": _SVG,
     }
