@@ -3,6 +3,7 @@
 import resource
 import socket
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -203,9 +204,9 @@ def test_room() -> None:
     assert check_data.check_room(Path("/"), 10**18).state is State.WARNING
 
 
-@pytest.fixture
+@contextmanager
 def full_disk() -> Iterator[None]:
-    """Not a byte can be written: the kernel's limit of a file stands for it."""
+    """Not a byte can be written: the kernel's limit of a file stands for it, also for pytest's own output."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
     try:
@@ -214,9 +215,11 @@ def full_disk() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-async def test_an_object_store_on_a_full_disk(tmp_path: Path, full_disk: None) -> None:
+async def test_an_object_store_on_a_full_disk(tmp_path: Path) -> None:
     (tmp_path / "objects" / ".incoming").mkdir(parents=True)
-    assert is_problem(await check_data.check_store(tmp_path), "no room")
+    with full_disk():
+        found = await check_data.check_store(tmp_path)
+    assert is_problem(found, "no room")
 
 
 async def test_an_object_store_whose_disk_is_not_mounted(tmp_path: Path) -> None:
