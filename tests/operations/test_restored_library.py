@@ -88,8 +88,8 @@ async def age_media(service: Service) -> None:
     """Past the moment for which the chores leave a change to its job."""
     connection = await service.connect()
     await connection.execute(
-        "SET session_replication_role = replica;"  # no trigger asks for a new version
-        "UPDATE media SET updated_at = updated_at - interval '5 minutes'"
+        "UPDATE publications SET created_at = created_at - interval '5 minutes';"
+        "UPDATE publication_changes SET at = at - interval '5 minutes'"
     )
     await connection.close()
 
