@@ -31,9 +31,9 @@ from tests.service.patience import until
 from tests.service.service import Service
 
 #: All files together; 2 busy cores need a third of it. Generous, for nothing is asked of it.
-ALL_SECONDS = 420.0
+ALL_SECONDS = 180.0
 #: One of many that were sent at once, on a machine that may be busy with something else: generous, too.
-ONE_SECONDS = 300.0
+ONE_SECONDS = 170.0
 AT_ONCE = 16
 #: One alone, from its request to its end: what is asked of the worst.
 ALONE_SECONDS = 15.0
