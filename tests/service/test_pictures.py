@@ -485,10 +485,11 @@ def test_no_file_alone_takes_long(
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_fails_within_a_second(gallery: Gallery, name: str) -> None:
-    """Those of the corpus where there is one. Its step ends with the media, in one transaction."""
-    if developed := gallery.alone.get(name):
-        assert developed.verdict == "LIMIT_EXCEEDED"
-        assert gallery.inspections[name] < BOMB_SECONDS
+    """Its step ends with the media, in one transaction."""
+    if name not in UNSOUND and name not in gallery.alone:
+        pytest.skip(f"NO CORPUS at {corpus.CORPUS}: {name} is not tested")
+    assert gallery.alone[name].verdict == "LIMIT_EXCEEDED"
+    assert gallery.inspections[name] < BOMB_SECONDS
 
 
 def test_the_service_holds_no_more_memory_the_second_time(
