@@ -4,6 +4,9 @@
     ├── InvalidKeyError
     ├── ObjectMissingError
     ├── ObjectExistsError
+    ├── ObjectChangedError
+    ├── MultipartMissingError
+    ├── PartsChangedError
     ├── SizeMismatchError
     ├── ChecksumMismatchError
     ├── StorageFullError
@@ -41,6 +44,24 @@ class ObjectExistsError(StorageError):
     """An object is stored under this key already: finalize it, there is nothing to send again."""
 
     code = "OBJECT_EXISTS"
+
+
+class ObjectChangedError(StorageError):
+    """The object is not the one that was looked at before."""
+
+    code = "OBJECT_CHANGED"
+
+
+class MultipartMissingError(StorageError):
+    """There is no such multipart upload: it was completed or aborted, or never begun."""
+
+    code = "MULTIPART_MISSING"
+
+
+class PartsChangedError(StorageError):
+    """A part is not stored, or not the one that was listed: list the parts again."""
+
+    code = "PARTS_CHANGED"
 
 
 class SizeMismatchError(StorageError):

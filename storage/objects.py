@@ -14,6 +14,13 @@ there, the server has copied there: neither `public` nor a key beneath it is eve
 bytes. What a method reported as done survives the death of the process, and of the machine as far as its
 disks keep what they acknowledge.
 
+**Multipart uploads** put one object together from parts, in any order and at once, over hours. An upload has an
+id that is of use under its own key only. Parts are numbered from 1 to 10,000; sent again, a part replaces the
+one before as a whole. All but the last are at least 5 MiB, as on S3; who completes sees to it that they follow
+one another without a gap. What was received is what the store lists: nobody else counts. An object becomes
+visible by completing, and only where nothing is stored under the key; parts of an upload that was neither
+completed nor aborted are seen by nobody but `list_parts`, and are not collected by themselves.
+
 **Errors** are those of `storage/errors.py`. `StorageUnavailableError` may come from every `async` method and
 means: not known, try again. It never stands for "missing". Bad arguments that only our own code can cause
 (a malformed hash, a negative size) raise `ValueError`; what clients send is validated before, by services.
@@ -70,10 +77,57 @@ class ObjectInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchedObject:
-    """`sha256` is the lower-case hex digest of the bytes that were written to the path."""
+    """`sha256` is the lower-case hex digest of the bytes that were written to the path.
+
+    `block_sha256s` are those of its blocks in order, the last one shorter, where a block size was given.
+    """
 
     byte_size: int
     sha256: str
+    block_sha256s: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPart:
+    """A part that the store holds. `etag` is opaque; `sha256` is lower-case hex, None where it keeps none."""
+
+    number: int
+    byte_size: int
+    etag: str
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenMultipart:
+    """A multipart upload that was neither completed nor aborted."""
+
+    key: str
+    upload_id: str
+    started_at: datetime
+
+
+class MultipartRequest(StrEnum):
+    """What a client may be allowed to do by itself with a multipart upload, besides sending its parts."""
+
+    CREATE = "CREATE"
+    LIST_PARTS = "LIST_PARTS"
+    COMPLETE = "COMPLETE"
+    ABORT = "ABORT"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedRequest:
+    """One permitted request of the S3 API: send exactly `headers`, and the body that the request wants."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    expires_at: datetime
+
+
+MAX_PARTS = 10_000
+MIN_PART_BYTES = 5 * 1024**2
+"""S3's own limits; the last part may be smaller."""
 
 
 class ObjectStore(Protocol):
@@ -154,25 +208,121 @@ class ObjectStore(Protocol):
         """
         ...
 
-    async def copy(self, source: str, key: str, *, content_type: str) -> ObjectInfo:
+    async def copy(
+        self, source: str, key: str, *, content_type: str, if_etag: str | None = None
+    ) -> ObjectInfo:
         """Store the bytes of the object `source` under `key` too, in place of what is there.
 
         The bytes do not leave the store. The copy is an object of its own: it lives on when `source` is
         deleted or replaced. Readers of `key` see the old bytes or the new, never a mixture; the copy is
         durable before this returns. Idempotent. `content_type` is kept by stores that keep types; those that
         don't tell the type of a public object by the ending of its key, so the two must agree.
+        With `if_etag` it is what bore that tag that is copied, else `ObjectChangedError` is raised.
         Raises `ObjectMissingError`, `StorageFullError`, and `ValueError` for a malformed content type.
         """
         ...
 
-    async def fetch(self, key: str, path: Path) -> FetchedObject:
+    async def fetch(self, key: str, path: Path, *, block_size: int | None = None) -> FetchedObject:
         """Copy the object into the new private file `path` (mode 0600), hashing what is written.
+
+        With `block_size` (bytes, at least 1 MiB) each block of that size is hashed by itself too.
 
         Never a link to the original: whatever is done to the file can't reach the store. Memory stays bounded
         whatever the size. `path` must not exist (`FileExistsError`, and the file there is left alone); its
         directory must. Local failures raise `OSError`, and a failed or cancelled fetch leaves no file.
         Raises `ObjectMissingError`.
         """
+        ...
+
+    async def read(self, key: str, *, offset: int, length: int) -> bytes:
+        """Read `length` bytes (1 to 16 MiB) from `offset` on; fewer come where the object ends before.
+
+        Raises `ObjectMissingError`, and `ValueError` for a range that can't be meant.
+        """
+        ...
+
+    async def create_multipart(self, key: str, *, content_type: str, part_hashes: bool) -> str:
+        """Begin a multipart upload to `key` and return its id.
+
+        `part_hashes` tells that every part will be signed with its SHA-256: some stores have to know before.
+        Proves nothing about the key: that it is taken is found out by completing. Every call begins another.
+        Raises `StorageFullError`, and `ValueError` for a malformed content type.
+        """
+        ...
+
+    def sign_part(
+        self,
+        key: str,
+        upload_id: str,
+        number: int,
+        *,
+        byte_size: int,
+        sha256: str | None,
+        expires_in: timedelta,
+    ) -> SignedPut:
+        """Sign the sending of part `number` with exactly `byte_size` bytes, as often as it takes.
+
+        The store refuses a body of another length or, when given, another `sha256` (lower-case hex), and
+        every body once the upload was completed or aborted (HTTP 404). What is refused leaves the part as it
+        was. Limits and errors as in `sign_put`, and `ValueError` for a number out of 1 to 10,000.
+        """
+        ...
+
+    def sign_multipart_request(
+        self,
+        request: MultipartRequest,
+        key: str,
+        *,
+        upload_id: str | None,
+        content_type: str,
+        expires_in: timedelta,
+    ) -> SignedRequest:
+        """Sign one request of the S3 API for a client that speaks it, such as Uppy; the answer is S3's XML.
+
+        `upload_id` is None for CREATE alone; `content_type` is CREATE's, and that of the object to come.
+        COMPLETE is refused (412) where the key is taken. Limits and errors as in `sign_put`.
+        """
+        ...
+
+    async def list_parts(self, key: str, upload_id: str) -> Sequence[StoredPart]:
+        """Return what was received of the upload, by number.
+
+        A part that was acknowledged to its client is there; one that is on its way is not.
+        Raises `MultipartMissingError` where there is no such upload (any more).
+        """
+        ...
+
+    async def copy_part(
+        self, key: str, upload_id: str, number: int, *, source: str, offset: int, length: int
+    ) -> StoredPart:
+        """Make bytes of the object `source` part `number`; they do not leave the store.
+
+        Raises `ObjectMissingError` for the source, `MultipartMissingError`, `StorageFullError`, and
+        `ValueError` for a range that does not lie within the source or a number out of 1 to 10,000.
+        """
+        ...
+
+    async def complete_multipart(
+        self, key: str, upload_id: str, parts: Sequence[StoredPart], *, content_type: str
+    ) -> ObjectInfo:
+        """Make the object of these parts, in the order of their numbers, and end the upload.
+
+        `parts` are what `list_parts` told, at least one; a part that was replaced since raises
+        `PartsChangedError`. Durable before it returns. The object is there afterwards, or nothing happened.
+        Raises `ObjectExistsError` where the key is taken (the upload stays), `MultipartMissingError` where the
+        upload has ended (perhaps by completing: HEAD tells), and `StorageFullError`.
+        """
+        ...
+
+    async def abort_multipart(self, key: str, upload_id: str) -> None:
+        """End the upload and forget its parts; one that has ended is fine (idempotent).
+
+        A part that is being sent meanwhile may end after; it leaves nothing that is seen or kept.
+        """
+        ...
+
+    def list_multiparts(self, prefix: str) -> AsyncIterator[OpenMultipart]:
+        """Go through the open multipart uploads whose key begins with `prefix`, by key, as `list` does."""
         ...
 
     async def delete(self, keys: Sequence[str]) -> None:
