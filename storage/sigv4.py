@@ -108,7 +108,7 @@ class QuerySigner:
         headers: Mapping[str, str] = _NOTHING,
         at: datetime | None = None,
     ) -> str:
-        """Return the address at which `method` may be used on `key` for `expires_in` seconds (7 days at most).
+        """Return the address at which `method` may be used on `key` for `expires_in` seconds, at most 7 days.
 
         `query` are S3's parameters (`uploadId`, `response-content-type`; a name without value has an empty
         one: `uploads`), kept in the order given, names beginning with a lower-case letter. `headers` must be
