@@ -139,7 +139,7 @@ class DiskStore(DiskAddresses, DiskMultiparts):
 
     async def read(self, key: str, *, offset: int, length: int) -> bytes:
         if offset < 0 or not 1 <= length <= LONGEST_READ_BYTES:
-            raise ValueError(f"A read is of 1 to {LONGEST_READ_BYTES} bytes, from 0 or later on.")
+            raise ValueError(f"A range that is read has 1 to {LONGEST_READ_BYTES} bytes, from offset 0 on.")
         async with self.open(key) as stored:
             end = min(offset + length, stored.info.byte_size)
             return b"".join([block async for block in stored.blocks(offset, end)])

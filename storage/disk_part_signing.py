@@ -133,7 +133,7 @@ class MultipartSigner:
 
 def check_part_number(number: int) -> None:
     if not 1 <= number <= MAX_PARTS:
-        raise ValueError(f"Parts are numbered from 1 to {MAX_PARTS}.")
+        raise ValueError(f"A part has a number from 1 to {MAX_PARTS}.")
 
 
 def _names(request: MultipartRequest) -> tuple[str, ...]:
