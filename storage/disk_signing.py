@@ -9,7 +9,7 @@ from storage.disk_signatures import AddressSigner, Clock, moment
 from storage.keys import check_private_key, check_public_key
 from storage.lifetimes import expiry, read_expiry
 from storage.objects import Disposition, SignedGet, SignedPut
-from storage.promises import check_promise
+from storage.promises import check_promise, hex_to_base64
 from storage.response_headers import check_content_type, check_filename
 
 _PUT_NAMES = ("expires", "length", "type", "sha256", "md5")
