@@ -29,6 +29,7 @@ from db.models import (
 )
 from db.sessions import Sessions
 from db.tags import ensure_tags, hold_tags, link_tags
+from db.uploads import find_pending
 from pubsub.doorbell import Doorbell
 from services import keys
 from services.errors import (
@@ -171,6 +172,29 @@ class Uploads:
         """
         upload = await self._find(owner, upload_id)
         stored = await self._head(upload.key) if upload.status is UploadStatus.PENDING else None
+        return await self._finalize(owner, upload, stored)
+
+    async def arrived(self, key: str) -> bool:
+        """Finalize the upload to `key`, as its client may or may not do, if it waits and its object is there.
+
+        A hint that comes again, or too late, or of an object that is none of ours, changes nothing. Whether
+        this one ended an upload is the answer; either way it is dealt with. Raises StorageUnavailable and the
+        database's errors: then it is not.
+        """
+        async with self.sessions() as session:
+            found = await find_pending(session, key)
+        stored = await self._head(key) if found else None
+        if found is None or stored is None:
+            return False
+        try:
+            await self._finalize(*found, stored)
+        except SizeMismatch:
+            return True
+        except (Conflict, NotFound, UploadExpired):
+            return False
+        return True
+
+    async def _finalize(self, owner: User, upload: Upload, stored: ObjectInfo | None) -> Media:
         async with self.sessions.begin() as session:
             media, upload = await _lock_upload(session, owner, upload)
             if upload.status is UploadStatus.COMPLETED:
