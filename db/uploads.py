@@ -12,8 +12,6 @@ _PENDING: ColumnElement[str] = literal_column(f"'{UploadStatus.PENDING}'")
 
 async def find_pending(session: AsyncSession, key: str) -> tuple[User, Upload] | None:
     """The upload that still waits for its bytes under `key`, and whose it is."""
-    if "\0" in key:  # no text to PostgreSQL
-        return None
     statement = (
         select(User, Upload)
         .join(Media, col(Media.owner_id) == col(User.id))

@@ -177,9 +177,9 @@ class Uploads:
     async def arrived(self, key: str) -> bool:
         """Finalize the upload to `key`, as its client may or may not do, if it waits and its object is there.
 
-        A hint that comes again, or too late, or of an object that is none of ours, changes nothing. Whether
-        this one ended an upload is the answer; either way it is dealt with. Raises StorageUnavailable and the
-        database's errors: then it is not.
+        A hint that comes again, or too late, or of an object that is none of ours, changes nothing. The
+        answer is whether an upload waited for it; either way it is dealt with. Raises StorageUnavailable and
+        the database's errors: then it is not.
         """
         async with self.sessions() as session:
             found = await find_pending(session, key)
