@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -57,10 +56,10 @@ class Objects:
 
 
 @pytest.fixture
-def objects(service: Service, operations: Operations) -> Iterator[Objects]:
+def objects(service: Service, operations: Operations) -> Objects:
     aside = operations.directory / "aside"
     aside.mkdir()
-    yield Objects(service.data_dir / "objects", aside)
+    return Objects(service.data_dir / "objects", aside)
 
 
 async def reconcile(operations: Operations, service: Service, *options: str) -> Said:
