@@ -96,6 +96,16 @@ class SqsQueue:
             for message in answer.get("Messages", [])
         ]
 
+    async def keep(self, messages: Sequence[Message], *, visible_after: int) -> None:
+        """Hand these out again so many seconds from now, no sooner; one for which that fails comes sooner."""
+        await self.client.change_message_visibility_batch(
+            QueueUrl=self.url,
+            Entries=[
+                {"Id": str(number), "ReceiptHandle": message.receipt, "VisibilityTimeout": visible_after}
+                for number, message in enumerate(messages)
+            ],
+        )
+
     async def delete(self, messages: Sequence[Message]) -> None:
         """One that can't be deleted is logged, and comes again."""
         if not messages:

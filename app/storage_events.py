@@ -6,7 +6,7 @@ dead-letter queue takes it away after some deliveries.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -25,11 +25,11 @@ log = structlog.get_logger()
 #: Messages handled at once: each takes a connection of the database's pool, which the API uses too.
 AT_ONCE = 4
 
-#: A message that takes longer is given up, and comes again.
-HANDLE_SECONDS = 30.0
+#: A message that takes longer is given up, and comes again: a store may copy a large object for minutes.
+HANDLE_SECONDS = 330.0
 
-#: Longer than it takes to handle ten messages, four at a time: none is handed out while it is in work.
-VISIBLE_AFTER_SECONDS = 120
+#: A message is handed out again so long after its receiver was last heard of.
+VISIBLE_AFTER_SECONDS = 60
 
 #: Between two attempts at a queue, a store or a database that fails: doubled up to the longest.
 PAUSE_SECONDS = (1.0, 60.0)
@@ -111,7 +111,7 @@ class StorageEvents:
         """Deal with what the queue hands out; False when it is time to rest."""
         began = asyncio.get_running_loop().time()
         messages = await self._receive(queue)
-        outcomes = await self._handle_all(messages)
+        outcomes = await self._handle_all(queue, messages)
         await queue.delete(
             [
                 message
@@ -135,7 +135,7 @@ class StorageEvents:
                 task.cancel()
             await asyncio.wait([receiving, stopping])
 
-    async def _handle_all(self, messages: Sequence[Message]) -> list[Outcome]:
+    async def _handle_all(self, queue: SqsQueue, messages: Sequence[Message]) -> list[Outcome]:
         slots = asyncio.Semaphore(AT_ONCE)
 
         async def handle(message: Message) -> Outcome:
@@ -145,8 +145,19 @@ class StorageEvents:
             return outcome
 
         async with asyncio.TaskGroup() as tasks:
-            handling = [tasks.create_task(handle(message)) for message in messages]
-        return [task.result() for task in handling]
+            handling = {message: tasks.create_task(handle(message)) for message in messages}
+            tasks.create_task(self._keep(queue, handling))
+        return [task.result() for task in handling.values()]
+
+    async def _keep(self, queue: SqsQueue, handling: Mapping[Message, asyncio.Task[Outcome]]) -> None:
+        """Let the queue hand out to nobody else what is in work."""
+        while unfinished := [message for message, task in handling.items() if not task.done()]:
+            await asyncio.wait([handling[message] for message in unfinished], timeout=self.visible_after / 2)
+            if waiting := [message for message in unfinished if not handling[message].done()]:
+                try:
+                    await queue.keep(waiting, visible_after=self.visible_after)
+                except QUEUE_ERRORS as error:
+                    log.warning("messages_not_kept", error=_sentence(error))
 
     async def _handle(self, message: Message) -> Outcome:
         try:

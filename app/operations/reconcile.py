@@ -9,13 +9,13 @@ from storage.errors import StorageError
 
 #: What each difference is called, and what `--apply` does about it.
 _SENTENCES = {
-    Difference.ORPHAN: ("objects that no row knows", "deleted"),
-    Difference.ORPHAN_COPY: ("public copies that no publication knows", "deleted"),
-    Difference.ORPHAN_MULTIPART: ("unfinished multipart uploads that nobody awaits", "aborted"),
-    Difference.FOREIGN: ("objects that are not Darkroom's", ""),
-    Difference.MISSING_ORIGINAL: ("originals that are not in the store", ""),
-    Difference.MISSING_RENDITION: ("renditions that are not in the store", ""),
-    Difference.MISSING_COPY: ("public copies that are not in the store", "to be made again by a worker"),
+    Difference.ORPHAN: ("Objects that no row knows", "deleted"),
+    Difference.ORPHAN_COPY: ("Public copies that no publication knows", "deleted"),
+    Difference.ORPHAN_MULTIPART: ("Unfinished multipart uploads that nobody awaits", "aborted"),
+    Difference.FOREIGN: ("Objects that are not Darkroom's", ""),
+    Difference.MISSING_ORIGINAL: ("Originals that are not in the store", ""),
+    Difference.MISSING_RENDITION: ("Renditions that are not in the store", ""),
+    Difference.MISSING_COPY: ("Public copies that are not in the store", "to be made again by a worker"),
 }
 
 #: For what `--apply` does nothing about.
@@ -66,14 +66,14 @@ def document(report: Report) -> dict[str, object]:
 
 def sentences(report: Report, hours: float) -> str:
     """A line for each kind of difference that was found, with the first keys, and what to do about it."""
-    lines = [f"{report.objects:,} objects were held against the database."]
+    lines = [f"Objects that were held against the database: {report.objects:,}."]
     for difference, tally in report.found.items():
         if tally.count:
             lines += _told(difference, tally)
     if len(lines) == 1:
         lines.append("Nothing differs.")
     if report.young:
-        lines.append(f"{report.young:,} are younger than {hours:g} hours and were left alone.")
+        lines.append(f"Younger than {hours:g} hours, and left alone: {report.young:,}.")
     if any(report.found[each].count > report.found[each].mended for each in MENDABLE):
         lines.append("With --apply, orphans are deleted and public copies made again.")
     return "\n".join(lines)
@@ -83,7 +83,7 @@ def _told(difference: Difference, tally: Tally) -> list[str]:
     what, done = _SENTENCES[difference]
     size = f", {tally.byte_size:,} bytes" if tally.byte_size else ""
     mended = f", {tally.mended:,} {done}" if tally.mended else ""
-    lines = [f"  {tally.count:,} {what}{size}{mended}", *(f"      {key}" for key in tally.examples)]
+    lines = [f"  {what}: {tally.count:,}{size}{mended}", *(f"      {key}" for key in tally.examples)]
     if tally.count > len(tally.examples):
         lines.append("      …")
     if difference in _ADVICE:

@@ -135,7 +135,7 @@ async def test_damage_on_both_sides_is_told_mended_and_gone(
             await asyncio.sleep(0.05)
     said = await reconcile(operations, service)
     assert said.code == 1
-    assert "  1 originals that are not in the store, " in said.stdout
+    assert "  Originals that are not in the store: 1, " in said.stdout
     assert f"      {original}\n    Restore it from a backup" in said.stdout
 
     objects.bring_back()

@@ -12,7 +12,7 @@ from uuid import uuid4
 from app.sqs_queue import QueueAddress
 from tests.ministack import REGION, aws_client, fresh_bucket
 
-MAX_RECEIVES = 2
+MAX_RECEIVES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

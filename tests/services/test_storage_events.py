@@ -25,7 +25,7 @@ from tests.live.conftest import doorbell as doorbell
 from tests.ministack import AWS_ENVIRONMENT, aws_client, running_ministack
 from tests.ministack import ministack as ministack
 from tests.service.service import free_port
-from tests.services.bucket_events import BucketWithEvents, bucket_with_events
+from tests.services.bucket_events import MAX_RECEIVES, BucketWithEvents, bucket_with_events
 from tests.services.waiting_uploads import (
     BYTES,
     request_uploads,
@@ -214,6 +214,28 @@ async def test_a_message_waits_while_the_store_is_away(
     assert await transitions_of(sessions, upload.media_id) == ONCE
 
 
+async def test_a_message_that_takes_long_is_handed_out_to_nobody_else(
+    events: BucketWithEvents, uploads: Uploads, sessions: Sessions, owner: User
+) -> None:
+    [upload] = await request_uploads(uploads, owner)
+    taken = 0
+
+    async def arrived(key: str) -> bool:
+        nonlocal taken
+        taken += 1
+        await asyncio.sleep(4 * VISIBLE_AFTER)
+        return await uploads.arrived(key)
+
+    await events.put(upload.key, BYTES)
+    async with (
+        following(events.address, arrived),
+        following(events.address, arrived),
+    ):
+        await events.is_empty()
+    assert taken == 1
+    assert await transitions_of(sessions, upload.media_id) == ONCE
+
+
 async def test_poison_goes_to_the_dead_letter_queue_and_holds_nothing_back(
     events: BucketWithEvents,
     uploads: Uploads,
@@ -229,7 +251,7 @@ async def test_poison_goes_to_the_dead_letter_queue_and_holds_nothing_back(
     assert await events.buried() == ["a secret, and no JSON"]
     assert await statuses_of(sessions, [upload]) == [MediaStatus.PROCESSING]
     logged = capsys.readouterr().out
-    assert logged.count("poison_message") == 2  # once a delivery
+    assert logged.count("poison_message") == MAX_RECEIVES
     assert "a secret" not in logged
 
 
