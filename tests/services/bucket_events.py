@@ -35,9 +35,13 @@ class BucketWithEvents:
         found = await self.sqs.get_queue_attributes(QueueUrl=self.address.url, AttributeNames=names)
         return sum(int(found["Attributes"][name]) for name in names)
 
-    async def is_empty(self, *, seconds: float = 20) -> None:
+    async def is_empty(self) -> None:
+        await self.comes_to(0)
+
+    async def comes_to(self, count: int, *, seconds: float = 30) -> None:
+        """Wait until so many messages are left."""
         deadline = time.monotonic() + seconds
-        while (left := await self.left()) > 0:
+        while (left := await self.left()) != count:
             assert time.monotonic() < deadline, f"{left} messages are left after {seconds:g} s."
             await asyncio.sleep(0.05)
 

@@ -144,7 +144,6 @@ async def test_events_that_come_again_change_nothing(
     async with following(events.address, uploads.arrived):
         for _ in range(5):
             await events.put(upload.key, BYTES)
-        await asyncio.sleep(0.2)
         await events.is_empty()
     assert await transitions_of(sessions, upload.media_id) == ONCE
     assert await work_of(sessions, upload.media_id) == (sorted(IMAGE_DAG), [INSPECT])
@@ -156,7 +155,6 @@ async def test_an_object_of_another_size_fails_its_media_and_its_message_is_deal
     [upload] = await request_uploads(uploads, owner)
     async with following(events.address, uploads.arrived):
         await events.put(upload.key, BYTES * 2)
-        await asyncio.sleep(0.2)
         await events.is_empty()
     assert await statuses_of(sessions, [upload]) == [MediaStatus.FAILED]
 
@@ -207,8 +205,7 @@ async def test_a_message_waits_while_the_store_is_away(
         await events.put(upload.key, BYTES)
         async with asyncio.timeout(20):
             await attempted.wait()
-        await asyncio.sleep(0.2)
-        assert await events.left() == 1
+        await events.comes_to(1)  # the test event of the bucket is gone
         store.away = False
         await events.is_empty()
     assert await transitions_of(sessions, upload.media_id) == ONCE
