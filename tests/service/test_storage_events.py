@@ -37,19 +37,26 @@ async def queue(ministack: str) -> AsyncIterator[Queue]:
 
 @pytest.mark.parametrize("command", ["serve", "events"])
 async def test_what_the_store_tells_of_becomes_ready(
-    data_dir: Path, start_service: StartService, ministack: str, queue: Queue, command: str
+    data_dir: Path,
+    start_service: StartService,
+    monkeypatch: pytest.MonkeyPatch,
+    ministack: str,
+    queue: Queue,
+    command: str,
 ) -> None:
-    settings = AWS_ENVIRONMENT | {"DARKROOM_SQS_URL": queue.url, "DARKROOM_SQS_ENDPOINT_URL": ministack}
-    service = start_service(data_dir, **(settings if command == "serve" else {}))
+    for name, value in AWS_ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    follower = start_service(
+        data_dir, command=command, DARKROOM_SQS_URL=queue.url, DARKROOM_SQS_ENDPOINT_URL=ministack
+    )
+    service = follower if command == "serve" else start_service(data_dir)
     await service.start()
-    follower = service
-    if command == "events":
-        follower = start_service(data_dir, command="events", **settings)
+    if follower is not service:
         follower.launch()
     async with Client(service.origin) as client:
         picture = pictures.jpeg(320, 240)
-        requested = await client.request(picture)
-        assert (await client.put(requested, picture)).status_code < 300
+        requested = await client.request_upload(picture)
+        assert (await client.put(requested, picture)).status_code == 200
         [row] = await service.fetch("SELECT key FROM uploads")
         await queue.tell(row["key"])
         await client.becomes_ready(requested.media_id)
