@@ -124,6 +124,18 @@ class Settings(BaseSettings):
         ge=2,
         description="Processing steps that one worker runs at once. Default: one a core, at least 2.",
     )
+    sqs_url: str | None = Field(
+        None,
+        description="The queue to which the bucket sends its events, as in "
+        "https://sqs.eu-central-1.amazonaws.com/123456789012/uploads: an upload is finalized as soon as its "
+        "object is there, also if its client has gone.",
+    )
+    sqs_endpoint_url: str | None = Field(
+        None, description="Where the queue's service answers, if it is not Amazon's."
+    )
+    sqs_region: str | None = Field(
+        None, description="The queue's region. Default: the one in its address, else us-east-1."
+    )
     log_level: str = Field(
         "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR."
     )

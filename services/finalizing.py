@@ -12,12 +12,12 @@ from datetime import timedelta
 from uuid import UUID
 
 import structlog
-from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.media import change_media
 from db.models import Blob, FailureCode, Media, MediaEventType, MediaStatus, Upload, UploadStatus, User
 from db.sessions import Sessions
+from db.uploads import find_awaited
 from pubsub.doorbell import Doorbell
 from services.errors import (
     ObjectMissing,
@@ -81,13 +81,8 @@ class Finalizing:
         A hint of the store's, never believed: what can't be finalized is left as it is. Raises
         StorageUnavailable and the database's errors: then the hint has to be given again.
         """
-        statement = (
-            select(Media, Upload)
-            .join(Upload, col(Upload.media_id) == col(Media.id))
-            .where(col(Upload.key) == key, col(Upload.status) == UploadStatus.PENDING)
-        )
         async with self.sessions() as session:
-            found = (await session.exec(statement)).one_or_none()
+            found = await find_awaited(session, key)
         if found is None:
             return False
         try:

@@ -41,7 +41,6 @@ AWS_ENVIRONMENT = {
 _SETTINGS = {"SERVICES": "s3,sqs,sns,events", "IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0"}
 
 _START_SECONDS = 60.0
-_END_SECONDS = 10.0
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +66,17 @@ def running_ministack(port: int | None = None) -> Iterator[str]:
         log = Path(directory) / "log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "hypercorn", "ministack.app:app", "-b", f"127.0.0.1:{port}"],
+                # No workers: in this very process, which can then be killed without leaving any.
+                [
+                    sys.executable,
+                    "-m",
+                    "hypercorn",
+                    "-w",
+                    "0",
+                    "-b",
+                    f"127.0.0.1:{port}",
+                    "ministack.app:app",
+                ],
                 cwd=directory,
                 env=_environment(directory) | _SETTINGS | {"GATEWAY_PORT": str(port)},
                 stdout=output,
@@ -77,7 +86,8 @@ def running_ministack(port: int | None = None) -> Iterator[str]:
             _wait_until_it_answers(process, endpoint, log)
             yield endpoint
         finally:
-            _end(process)
+            process.kill()  # it has nothing to save
+            process.wait()
 
 
 def aws_client(
@@ -130,12 +140,3 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes], endpoint: str, log:
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
     raise AssertionError(f"ministack does not answer:\n{log.read_text()[-2000:]}")
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(_END_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

@@ -1,4 +1,4 @@
-"""`backup`, `restore` and `doctor` on the command line: what they print, and their exit codes.
+"""`backup`, `restore`, `reconcile` and `doctor` on the command line: what they print, and their exit codes.
 
 0: all is well. 1: not done, or done with something to look at. 130: interrupted.
 """
@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command()(backup)
     app.command()(restore)
+    app.command()(reconcile)
     app.command()(doctor)
 
 
@@ -54,6 +55,24 @@ def restore(file: _File, json: _Json = False) -> None:
 
     done = _run(run(_settings(), file), "run it again, and it begins anew or finishes")
     _print(_restore_document(done) if json else _restore_sentence(done))
+
+
+def reconcile(
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Delete orphans, and have missing public copies made again.")
+    ] = False,
+    json: _Json = False,
+) -> None:
+    """Hold the object store and the database against each other, and say what differs.
+
+    Changes nothing without --apply. Exits with 1 where something differs that was not put right.
+    """
+    from app.operations.reconcile import document, sentences
+    from app.operations.reconcile import reconcile as run
+
+    report, hours = _run(run(_settings(), apply=apply), "run it again, and it goes on")
+    _print(document(report) if json else sentences(report, hours))
+    raise SystemExit(1 if report.left else 0)
 
 
 def doctor(json: _Json = False) -> None:
