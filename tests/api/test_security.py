@@ -174,7 +174,7 @@ async def test_requests_are_counted_by_bounded_labels(client: Client) -> None:
     await client.http.get(requested.target["url"])
     for path in ("/wp-admin/setup.php", "/graphql2", "/objectsx", f"/{requested.media_id}"):
         await client.http.get(path)
-    await client.http.delete("/livez")
+    await client.http.patch("/livez")
     after = await counts(client)
     added = {labels: after[labels] - before.get(labels, 0) for labels in after}
     assert added[("POST", "/graphql", "200")] == 1
