@@ -38,9 +38,11 @@ class BreakableStore(DiskStore):
     before: Callable[[str, int], None] = staticmethod(lambda what, number: None)
     after: Callable[[str, int], None] = staticmethod(lambda what, number: None)
 
-    async def copy(self, source: str, key: str, *, content_type: str) -> ObjectInfo:
+    async def copy(
+        self, source: str, key: str, *, content_type: str, if_etag: str | None = None
+    ) -> ObjectInfo:
         number = self._next("copy")
-        info = await super().copy(source, key, content_type=content_type)
+        info = await super().copy(source, key, content_type=content_type, if_etag=if_etag)
         self.after("copy", number)
         return info
 
