@@ -17,7 +17,7 @@ from pathlib import Path
 
 from storage.disk_files import NewFile, SourceFile, open_regular
 from storage.disk_incoming import incoming_path, probe, sweep
-from storage.disk_signing import Clock, DiskSigner, PutGrant, check_content_type
+from storage.disk_signing import Clock, DiskSigner, PutGrant
 from storage.disk_transfer import (
     BLOCK_BYTES,
     body_blocks,
@@ -31,6 +31,7 @@ from storage.disk_tree import DiskTree, TreeEntry
 from storage.errors import ObjectMissingError, StorageUnavailableError
 from storage.keys import check_key, check_prefix, check_private_key
 from storage.objects import Disposition, FetchedObject, ObjectInfo, SignedGet, SignedPut
+from storage.response_headers import check_content_type
 from storage.threads import in_thread
 
 LONGEST_PUT = timedelta(hours=2)

@@ -6,7 +6,6 @@ credential: never log a query string. Nothing here touches the disk.
 
 import base64
 import hmac
-import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,16 +16,11 @@ from urllib.parse import parse_qsl, quote
 
 from storage.errors import StorageError
 from storage.keys import check_private_key, check_public_key
+from storage.lifetimes import expiry, read_expiry
 from storage.objects import Disposition, SignedGet, SignedPut
+from storage.response_headers import check_content_type, check_filename
 
-LONGEST_LIFETIME = timedelta(days=7)
-"""As on S3, so that no caller comes to rely on more."""
-
-FILENAME_MAX_LENGTH = 1024
 SECRET_MIN_BYTES = 32
-
-# Two addresses of one object signed within this time are equal, so that a browser's cache can answer.
-_GET_WINDOW_SECONDS = 60
 
 # More than any address of ours: a filename of 1,024 characters takes 12 bytes for each at the worst.
 _QUERY_MAX_LENGTH = 16 * 1024
@@ -35,9 +29,6 @@ _PUT_NAMES = ("expires", "length", "type", "sha256", "md5")
 _PUT_OPTIONAL = frozenset({"sha256", "md5"})
 _GET_NAMES = ("expires", "disposition", "type", "filename")
 
-_TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
-# RFC 9110 §8.3.1, parameters with any visible ASCII or blank: nothing that could end a header line.
-_IS_CONTENT_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}(?:[ \t]*;[ -~]+)?", re.ASCII)
 _IS_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _IS_MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
@@ -104,7 +95,7 @@ class DiskSigner:
         check_private_key(key)
         check_content_type(content_type)
         _check_promise(byte_size, sha256, md5)
-        expires = self._expiry(expires_in)
+        expires = expiry(self._clock(), expires_in)
         params = {"expires": str(expires), "length": str(byte_size), "type": content_type}
         headers = {"Content-Type": content_type}
         if sha256 is not None:
@@ -127,9 +118,8 @@ class DiskSigner:
     ) -> SignedGet:
         check_private_key(key)
         check_content_type(content_type)
-        if len(filename) > FILENAME_MAX_LENGTH:
-            raise ValueError(f"A filename has at most {FILENAME_MAX_LENGTH} characters.")
-        expires = _round_down(self._expiry(expires_in), expires_in)
+        check_filename(filename)
+        expires = read_expiry(self._clock(), expires_in)
         params = {
             "expires": str(expires),
             "disposition": disposition.value,
@@ -173,12 +163,6 @@ class DiskSigner:
     def seconds_left(self, expires_at: datetime) -> int:
         return max(0, int((expires_at - self._clock()).total_seconds()))
 
-    def _expiry(self, expires_in: timedelta) -> int:
-        if not timedelta(0) < expires_in <= LONGEST_LIFETIME:
-            raise ValueError("An address lives more than no time and at most 7 days.")
-        # Rounded up: an address of half a second must live half a second.
-        return math.ceil((self._clock() + expires_in).timestamp())
-
     def _url(self, method: str, key: str, canonical: str) -> str:
         return f"{self._base_url}/{key}?{canonical}&signature={self._signature(method, key, canonical)}"
 
@@ -200,11 +184,6 @@ class DiskSigner:
         return params
 
 
-def check_content_type(content_type: str) -> None:
-    if len(content_type) > 255 or not _IS_CONTENT_TYPE.fullmatch(content_type):
-        raise ValueError("A content type is type/subtype, in at most 255 visible ASCII characters.")
-
-
 def content_md5(md5: str) -> str:
     """Turn a hex MD5 into the base64 of a `Content-MD5` header (RFC 1864)."""
     return base64.b64encode(bytes.fromhex(md5)).decode()
@@ -217,11 +196,6 @@ def _check_promise(byte_size: int, sha256: str | None, md5: str | None) -> None:
         raise ValueError("A SHA-256 is 64 lower-case hex digits.")
     if md5 is not None and not _IS_MD5.fullmatch(md5):
         raise ValueError("An MD5 is 32 lower-case hex digits.")
-
-
-def _round_down(expires: int, expires_in: timedelta) -> int:
-    window = min(_GET_WINDOW_SECONDS, int(expires_in.total_seconds()) // 5)
-    return expires - expires % window if window else expires
 
 
 def _at(expires: int) -> datetime:

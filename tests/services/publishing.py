@@ -72,11 +72,11 @@ class RecordingCdn:
         self.purged: list[str] = []
         self.failing = 0
 
-    async def purge(self, address: str) -> None:
+    async def purge(self, prefix: str) -> None:
         if self.failing:
             self.failing -= 1
             raise OSError("The network does not answer.")
-        self.purged.append(address)
+        self.purged.append(prefix)
 
 
 class Gallery:
