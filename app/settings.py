@@ -73,8 +73,8 @@ class Settings(BaseSettings):
     storage_url: str | None = Field(
         None,
         pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
-        description="Where the objects are: s3://<bucket>, on AWS or whatever speaks S3. `darkroom bucket init` "
-        "makes the bucket what it must be. Default: the data directory.",
+        description="Where the objects are: s3://<bucket>, on AWS or whatever speaks S3. "
+        "`darkroom bucket init` makes it what it must be. Default: the data directory.",
     )
     s3_endpoint_url: str | None = Field(
         None,
