@@ -20,12 +20,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError
+from botocore.loaders import create_loader
 
 from storage import s3_multipart
 from storage.errors import ObjectChangedError, ObjectMissingError, StorageUnavailableError
@@ -336,6 +338,7 @@ async def open_s3_store(
 async def open_s3_client(options: S3Options) -> AsyncIterator[tuple[Any, Any]]:
     """aiobotocore's client and the credentials that it signs with; for what is no business of a store."""
     session = get_session()
+    session.register_component("data_loader", _descriptions())
     if options.access_key_id is not None:
         session.set_credentials(options.access_key_id, options.secret_access_key, options.session_token)
     credentials = await _told(session.get_credentials(), options)
@@ -361,6 +364,12 @@ async def open_s3_client(options: S3Options) -> AsyncIterator[tuple[Any, Any]]:
     ) as client:
         client.meta.events.register("before-sign.s3", _add_content_md5)
         yield client, credentials
+
+
+@cache
+def _descriptions() -> Any:
+    """The library's description of the API, a megabyte of JSON: read once in a process."""
+    return create_loader()
 
 
 def _add_content_md5(request: Any, operation_name: str, **_: object) -> None:

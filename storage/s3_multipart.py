@@ -97,7 +97,7 @@ async def complete(client: S3Client, key: str, upload_id: str, parts: Sequence[S
 async def abort(client: S3Client, key: str, upload_id: str) -> None:
     if not upload_id:
         return
-    with suppress(MultipartMissingError):
+    with suppress(MultipartMissingError, ObjectMissingError):
         for _ in range(_ABORTS):
             await client.call("abort_multipart_upload", Key=key, UploadId=upload_id)
             await _parts_page(client, key, upload_id, MaxParts=1)

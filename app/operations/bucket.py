@@ -104,13 +104,11 @@ class Bucket:
 
     async def _existence(self) -> Aspect:
         missing, _ = await self._look("head_bucket", {"404", "NoSuchBucket", "NotFound"})
-        place = f"{self._name} in {self._region}"
+        place = f"{self._name} at {self._client.meta.endpoint_url}"
         return Aspect(
             name="bucket",
             is_so=f"The bucket {self._name} is there.",
-            problem=f"There is no bucket {self._name} at {self._client.meta.endpoint_url}."
-            if missing
-            else "",
+            problem=f"There is no bucket {place}." if missing else "",
             mend=self._create,
             mended=f"Created the bucket {place}.",
         )
@@ -200,8 +198,8 @@ class Bucket:
             return Aspect(
                 name="lifecycle",
                 is_so="",
-                problem=f"A lifecycle rule that is not Darkroom's aborts uploads before {wanted.STALE_DAYS} days "
-                "have passed, and they may take one: change it.",
+                problem=f"A lifecycle rule of somebody else's aborts uploads before {wanted.STALE_DAYS} "
+                "days have passed, and they may take one: change it.",
             )
         kept = {name: answer[name] for name in ("TransitionDefaultMinimumObjectSize",) if name in answer}
         return Aspect(

@@ -22,6 +22,7 @@ POLICY_STATEMENT = "DarkroomPublic"
 #: More than the day that an upload lives.
 STALE_DAYS = 2
 
+_PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
 _METHODS = ("GET", "PUT", "HEAD", "POST", "DELETE")
 _EXPOSED = ("ETag", "Content-Range", "Accept-Ranges", "Content-Length")
 _PREFLIGHT_SECONDS = 600
@@ -127,9 +128,7 @@ def policy_document(policy: Mapping[str, Any], settings: Settings, *, bucket: st
 def _wanted_statements(settings: Settings, bucket: str, region: str) -> list[dict[str, Any]]:
     if settings.cdn_url is not None:
         return []
-    partition = {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(
-        region.rpartition("-")[0].rpartition("-")[0], "aws"
-    )
+    partition = next((name for begin, name in _PARTITIONS.items() if region.startswith(begin)), "aws")
     return [
         {
             "Sid": POLICY_STATEMENT,

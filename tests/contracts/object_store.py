@@ -44,26 +44,11 @@ class MovableClock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningStore:
-    """`clock` is the store's own, by which it signs.
-
-    What a backend's server can't show is told by what it has not:
-    `checks_requests`: it looks at signature, expiry, length, type and hashes of what a client sends;
-    `refuses_strangers`: it answers unsigned requests for what is not public with 403;
-    `answers_ended_uploads`: it says 404 to parts of an upload that has ended;
-    `conditional_completion`: it completes no upload where the key is taken;
-    `binds_uploads_to_keys`: an upload's id is of no use under another key;
-    `refuses_empty_completions`: it makes no object of no parts.
-    """
+    """`clock` is the store's own, by which it signs."""
 
     store: ObjectStore
     http: httpx.AsyncClient
     clock: MovableClock
-    checks_requests: bool = True
-    refuses_strangers: bool = True
-    answers_ended_uploads: bool = True
-    conditional_completion: bool = True
-    binds_uploads_to_keys: bool = True
-    refuses_empty_completions: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,14 +25,11 @@ def s3_options(endpoint: str, bucket: str, **others: Any) -> S3Options:
 
 
 @asynccontextmanager
-async def running_s3_store(
-    endpoint: str, *, lacks: tuple[str, ...] = (), **others: Any
-) -> AsyncIterator[RunningStore]:
-    """`lacks` names what `RunningStore` says of the server: what it can't show."""
+async def running_s3_store(endpoint: str, **others: Any) -> AsyncIterator[RunningStore]:
     clock = MovableClock()
     async with (
         fresh_bucket(endpoint) as bucket,
         open_s3_store(s3_options(endpoint, bucket, **others), clock=clock) as store,
         httpx.AsyncClient(trust_env=False, timeout=30) as http,
     ):
-        yield RunningStore(store=store, http=http, clock=clock, **dict.fromkeys(lacks, False))
+        yield RunningStore(store=store, http=http, clock=clock)
