@@ -36,12 +36,17 @@ def register(app: typer.Typer) -> None:
 def backup(
     file: _File,
     force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+    database_only: Annotated[
+        bool, typer.Option("--database-only", help="Where objects lie on S3: save the database alone.")
+    ] = False,
     json: _Json = False,
 ) -> None:
     """Back up the database and its objects into FILE, while the service goes on."""
     from app.operations.backup import back_up
 
-    done = _run(back_up(_settings(), file.absolute(), force=force), "nothing was kept")
+    done = _run(
+        back_up(_settings(), file.absolute(), force=force, database_only=database_only), "nothing was kept"
+    )
     if done.missing:
         names = ", ".join(done.missing)
         sys.stderr.write(
@@ -132,6 +137,7 @@ def _backup_document(done: "Backup") -> dict[str, object]:
         "objects": manifest.objects,
         "objectBytes": manifest.object_bytes,
         "missing": manifest.missing,
+        "bucket": manifest.bucket,
         "revision": manifest.revision,
         "createdAt": manifest.created_at,
     }
@@ -139,6 +145,12 @@ def _backup_document(done: "Backup") -> dict[str, object]:
 
 def _backup_sentence(done: "Backup") -> str:
     manifest = done.manifest
+    if manifest.bucket is not None:
+        return (
+            f"Backed up the database with {manifest.media:,} media into {done.path} "
+            f"({done.byte_size:,} bytes). Their objects, in the bucket {manifest.bucket}, are NOT in it; nor are the signing secret and "
+            "the settings."
+        )
     return (
         f"Backed up {manifest.media:,} media and {manifest.objects:,} objects into {done.path} "
         f"({done.byte_size:,} bytes). The signing secret and the settings are not in it."
@@ -152,6 +164,7 @@ def _restore_document(done: "Restored") -> dict[str, object]:
         "objects": manifest.objects,
         "objectBytes": manifest.object_bytes,
         "missing": manifest.missing,
+        "bucket": manifest.bucket,
         "archivedRevision": manifest.revision,
         "revision": done.revision,
         "createdAt": manifest.created_at,
@@ -163,6 +176,12 @@ def _restore_sentence(done: "Restored") -> str:
     manifest = done.manifest
     if done.finished_only:
         return "An interrupted restore had put everything in place; it is finished now."
+    if manifest.bucket is not None:
+        return (
+            f"Restored the database, {manifest.media:,} media, as of {manifest.created_at}. Their objects "
+            f"were in the bucket {manifest.bucket} and are read from that of the settings. Streams "
+            "begin anew (RESYNC)."
+        )
     return (
         f"Restored {manifest.media:,} media and {manifest.objects:,} objects as of {manifest.created_at}. "
         "Streams begin anew (RESYNC); with another signing secret, addresses and cursors from before end."
