@@ -147,9 +147,9 @@ def _backup_sentence(done: "Backup") -> str:
     manifest = done.manifest
     if manifest.bucket is not None:
         return (
-            f"Backed up the database with {manifest.media:,} media into {done.path} "
-            f"({done.byte_size:,} bytes). Their objects, in the bucket {manifest.bucket}, are NOT in it; nor are the signing secret and "
-            "the settings."
+            f"Backed up the database with {manifest.media:,} media into {done.path} ({done.byte_size:,} "
+            f"bytes). Their objects, in the bucket {manifest.bucket}, are NOT in it; nor are the signing "
+            "secret and the settings."
         )
     return (
         f"Backed up {manifest.media:,} media and {manifest.objects:,} objects into {done.path} "
