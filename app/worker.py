@@ -21,6 +21,7 @@ from app.schedules import doing_chores
 from services.processing_steps import STEP_ENTRYPOINT
 from services.publications import PUBLICATION_ENTRYPOINT
 from services.tag_deletion import UNLINK_ENTRYPOINT
+from storage.disk import DiskStore
 from storage.errors import StorageError
 
 log = structlog.get_logger()
@@ -60,6 +61,13 @@ async def running_worker(runtime: Runtime) -> AsyncIterator[None]:
             await worker.stop(queue)
 
 
+async def _sweep(store: DiskStore) -> None:
+    try:
+        await store.sweep_incoming()
+    except StorageError:
+        log.warning("incoming_not_swept", exc_info=True)
+
+
 class _Worker:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -86,10 +94,8 @@ class _Worker:
     async def sweep(self) -> None:
         """Every process by itself: what it sweeps lies on the disk of its machine."""
         while True:
-            try:
-                await self._runtime.store.sweep_incoming()
-            except StorageError:
-                log.warning("incoming_not_swept", exc_info=True)
+            if self._runtime.disk_store is not None:
+                await _sweep(self._runtime.disk_store)
             await asyncio.sleep(SWEEP_EVERY_SECONDS)
 
     async def stop(self, queue: asyncio.Task[None]) -> None:

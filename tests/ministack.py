@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -94,7 +95,7 @@ def aws_client(
     endpoint: str, service: str, *, secret_access_key: str = SECRET_ACCESS_KEY
 ) -> AbstractAsyncContextManager[Any]:
     """A client of the server's `s3` (path style), `sqs`, `sns` or `events`."""
-    context: AbstractAsyncContextManager[Any] = get_session().create_client(
+    context: AbstractAsyncContextManager[Any] = _session().create_client(
         service,
         endpoint_url=endpoint,
         region_name=REGION,
@@ -105,6 +106,12 @@ def aws_client(
         ),
     )
     return context
+
+
+@cache
+def _session() -> Any:
+    """One for all: it reads a megabyte of JSON."""
+    return get_session()
 
 
 @asynccontextmanager
