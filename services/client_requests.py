@@ -1,4 +1,4 @@
-"""What a client that speaks the S3 API may ask to have signed: which operations there are, and which never."""
+"""What a client that speaks the S3 API may want to have signed: the operations that there are for it."""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _MULTIPART_ID = re.compile(r"[!-~]{1,1024}", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientRequest:
-    """As the client put it; `multipart_id` is S3's `uploadId`, the store's own, and `expires_in` in seconds."""
+    """As the client put it. `multipart_id` is S3's `uploadId`, the store's own; `expires_in` is in seconds."""
 
     method: str
     key: str

@@ -1,8 +1,8 @@
 """Signing for clients that speak the S3 API themselves, as Uppy's aws-s3 plugin does: one request at a time.
 
-Such a client opens, lists, completes and aborts the store's multipart upload on its own. The key says which of
-our uploads it means; the store's id is bound to that upload when it is first named, and no other one is signed
-for afterwards. Nothing that is signed here deletes an object, or writes over one.
+Such a client opens, lists, completes and aborts the store's multipart upload on its own. The key says which
+of our uploads it means; the store's id is bound to that upload when it is first named, and no other one is
+signed for afterwards. Nothing that is signed here deletes an object, or writes over one.
 """
 
 from dataclasses import dataclass
@@ -78,9 +78,7 @@ class ClientSigning:
         ours = min(self.uploads.limits.address_lifetime, upload.expires_at - utc_now())
         return ours if seconds is None else min(ours, timedelta(seconds=seconds))
 
-    async def _sign_part(
-        self, media: Media, upload: Upload, part: PutPart, lifetime: timedelta
-    ) -> SignedPut:
+    async def _sign_part(self, media: Media, upload: Upload, part: PutPart, lifetime: timedelta) -> SignedPut:
         count = part_count(media.size)
         if not 1 <= part.number <= count:
             raise InvalidInput(f"partNumber must be from 1 to {count:,}, not {part.number:,}.", "partNumber")

@@ -1,4 +1,4 @@
-"""The Uppy example as somebody uses it, on an origin of its own: chooses files, reads rows, presses buttons."""
+"""The Uppy example as somebody uses it, on an origin of its own: chooses files and presses buttons."""
 
 import re
 from collections.abc import AsyncIterator
