@@ -4,6 +4,7 @@ from typing import Annotated
 from uuid import UUID
 
 import strawberry
+from strawberry.scalars import JSON
 
 from resolvers.context import http_headers
 from resolvers.errors import bad_user_input, user_errors
@@ -87,7 +88,7 @@ async def sign_upload_request(
             expires_in=input.expires_in,
         ),
     )
-    return PresignedRequest(url=URL(signed.url), key=input.key, headers=signed.headers)
+    return PresignedRequest(url=URL(signed.url), key=input.key, headers=JSON(signed.headers))
 
 
 async def finalize_upload(info: Info, upload_id: UploadId) -> MediaPayload:

@@ -12,7 +12,7 @@ _MULTIPART_ID = re.compile(r"[!-~]{1,1024}", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientRequest:
-    """As the client put it. `multipart_id` is S3's `uploadId`, the store's own; `expires_in` is in seconds."""
+    """As the client put it. `multipart_id` is S3's `uploadId`, the store's own, `expires_in` in seconds."""
 
     method: str
     key: str

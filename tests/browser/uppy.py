@@ -4,7 +4,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from playwright.async_api import Locator, Page, Request, Response, expect
@@ -45,7 +45,7 @@ def part(number: int) -> Signed:
     return Signed("PUT", number, is_begun=True)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)  # not frozen: Playwright keeps notes on the object whose methods it calls
 class Example:
     """`signed` is what was signed, and `answers` what the store said, each in order; preflights aside."""
 
@@ -56,8 +56,9 @@ class Example:
     @classmethod
     async def opened(cls, page: Page, address: str, *, darkroom: str) -> "Example":
         example = cls(page=page)
-        page.on("request", example._note_signing)
-        page.on("response", example._note_answer)
+        events: Any = page  # typed one by one
+        events.on("request", example._note_signing)
+        events.on("response", example._note_answer)
         await page.goto(f"{address}/?{urlencode({'darkroom': darkroom})}")
         return example
 
