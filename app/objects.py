@@ -21,7 +21,8 @@ from app.object_answers import Manner, object_answer
 from app.public_objects import is_public, nothing_public, public_manner
 from app.refusals import Refusal, bad_header, refusal_for
 from app.request_body import BodyStalledError, RequestBody
-from storage.disk import LONGEST_PUT, DiskStore, OpenObject
+from storage.disk import LONGEST_PUT, DiskStore
+from storage.disk_objects import OpenObject
 from storage.disk_signing import GetMethod, PutGrant, content_md5
 from storage.errors import InvalidKeyError, ObjectExistsError, ObjectMissingError, StorageError
 

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from starlette.responses import JSONResponse, Response
 
 from app.request_body import BodyStalledError
-from storage.disk_signing import SignatureExpiredError, SignatureInvalidError
+from storage.disk_signatures import SignatureExpiredError, SignatureInvalidError
 from storage.errors import (
     ChecksumMismatchError,
     InvalidKeyError,

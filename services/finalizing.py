@@ -99,7 +99,10 @@ class Finalizing:
         return True
 
     async def _finalize(self, media: Media, upload: Upload) -> Media:
-        stored = await self._stored(media, upload) if upload.status is UploadStatus.PENDING else None
+        stored = None
+        if upload.status is UploadStatus.PENDING:
+            refuse_ended(media, upload)  # before the store is asked, and again once the media is locked
+            stored = await self._stored(media, upload)
         async with self.sessions.begin() as session:
             media, upload = await lock_upload(session, media.id, media.owner_id)
             if upload.status is UploadStatus.COMPLETED:
