@@ -94,6 +94,10 @@ class Visitor:
         if message.type in {"error", "warning"}:
             self.complaints.append(f"{message.type}: {message.text}")
 
+    def forgive(self, *words: str) -> None:
+        """Take back complaints with some of these words: a test that breaks something causes them."""
+        self.complaints = [each for each in self.complaints if not any(word in each for word in words)]
+
     def note_error(self, error: Exception) -> None:
         self.complaints.append(f"uncaught: {error}")
 

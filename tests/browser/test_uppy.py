@@ -1,6 +1,5 @@
 """`examples/uppy` in a browser: Uppy sends straight to the store, whichever it is, and Darkroom signs."""
 
-import asyncio
 import hashlib
 import random
 import re
@@ -12,13 +11,13 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Route
+from playwright.async_api import Browser
 
 from app.worker import running_worker
 from tests import pictures
 from tests.api.service import Service, running_service
 from tests.browser.chromium import Visitor, visitor
-from tests.browser.uppy import COMPLETE, CREATE, LIST_PARTS, WHOLE, Example, example_page, part
+from tests.browser.uppy import ABORT, COMPLETE, CREATE, LIST_PARTS, WHOLE, Example, example_page, part
 from tests.postgres import create_database
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -36,7 +35,7 @@ MEDIA = """{ mediaItems { nodes { filename status size sha256 sha256Verified fai
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """A service that nobody has used, and somebody at the example's page who may speak to it and the store."""
+    """A service that nobody has used, and somebody at the example's page who may reach it and the store."""
 
     service: Service
     person: Visitor
@@ -47,6 +46,10 @@ class Stage:
             answer = (await http.post("/graphql", json={"query": MEDIA})).json()
         found: list[dict[str, Any]] = answer["data"]["mediaItems"]["nodes"]
         return found
+
+    async def multiparts(self) -> list[str]:
+        """The ids of the uploads in parts that the store holds unfinished."""
+        return [each.upload_id async for each in self.service.runtime.store.list_multiparts("")]
 
     async def keeps(self, name: str, data: bytes) -> None:
         """One media, READY, of exactly these bytes."""
@@ -87,3 +90,106 @@ async def test_a_small_file_is_sent_by_one_put(stage: Stage) -> None:
     assert stage.example.signed == [WHOLE]
     assert stage.example.answers == [("PUT", 200)]
     await stage.keeps("small.tif", SMALL)
+
+
+async def test_a_large_file_is_sent_in_parts_of_the_size_that_the_service_names(stage: Stage) -> None:
+    shown = await stage.example.progress()
+    row = await stage.example.choose("large.tif", LARGE)
+    await row.says("Ready")
+    await row.shows_a_picture()
+    assert stage.example.signed == [CREATE, *map(part, range(1, 5)), COMPLETE]
+    assert stage.example.answers == [("POST", 200), *[("PUT", 200)] * 4, ("POST", 200)]
+    await stage.keeps("large.tif", LARGE)
+    seen = await shown()
+    assert seen == sorted(seen)
+    assert {5 * MIB, 10 * MIB, 15 * MIB, len(LARGE)} <= set(seen)
+    assert await stage.multiparts() == []
+
+
+async def test_a_paused_file_goes_on_with_the_parts_that_the_store_lacks(stage: Stage) -> None:
+    async with stage.example.third_part_held() as held:
+        row = await stage.example.choose("large.tif", LARGE)
+        await held.wait()
+        await row.press("Pause")
+        await row.says(re.compile(r"Paused at \d+ %"))
+    await row.press("Resume")
+    await row.says("Ready")
+    begun = [CREATE, part(1), part(2), part(3)]
+    assert stage.example.signed == [*begun, LIST_PARTS, part(3), part(4), COMPLETE]
+    await stage.keeps("large.tif", LARGE)
+
+
+async def test_a_connection_that_is_cut_for_long_costs_one_part(stage: Stage) -> None:
+    async with stage.example.third_part_cut():
+        row = await stage.example.choose("large.tif", LARGE)
+        await row.says("Network error during S3 request")
+    assert {status for _, status in stage.example.answers} == {200}
+    await row.press("Try again")
+    await row.says("Ready")
+    begun = [CREATE, part(1), part(2), part(3)]
+    assert stage.example.signed == [*begun, LIST_PARTS, part(3), part(4), COMPLETE]
+    await stage.keeps("large.tif", LARGE)
+    stage.person.forgive("net::ERR_CONNECTION_RESET")
+
+
+async def test_a_lost_answer_to_the_completion_loses_nothing(stage: Stage) -> None:
+    """The parts are an object already when Uppy asks again."""
+    async with stage.example.completion_unanswered():
+        row = await stage.example.choose("large.tif", LARGE)
+        await row.says("Ready")
+    await stage.keeps("large.tif", LARGE)
+    stage.person.forgive("net::ERR_CONNECTION_RESET", "status of 404", "status of 412")
+
+
+async def test_a_cancelled_file_is_given_up_here_and_at_the_store(stage: Stage) -> None:
+    async with stage.example.third_part_held() as held:
+        row = await stage.example.choose("large.tif", LARGE)
+        await held.wait()
+        assert len(await stage.multiparts()) == 1
+        await row.press("Cancel")
+        await row.is_gone()
+    [media] = await stage.media()
+    assert (media["status"], media["failure"], media["upload"]) == (
+        "FAILED",
+        {"code": "CANCELLED"},
+        {"status": "ABORTED"},
+    )
+    assert await stage.multiparts() == []
+
+
+async def test_uppy_aborts_by_itself_what_it_has_begun(stage: Stage) -> None:
+    """As in a page that knows nothing but the callback."""
+    async with stage.example.third_part_held() as held:
+        row = await stage.example.choose("large.tif", LARGE)
+        await held.wait()
+        await stage.example.page.evaluate("uppy.cancelAll()")
+        await row.is_gone()
+        await stage.example.answered("DELETE", 204)
+    assert stage.example.signed[-1] == ABORT
+    assert await stage.multiparts() == []
+
+
+async def test_known_bytes_are_not_sent_again(stage: Stage) -> None:
+    await (await stage.example.choose("small.tif", SMALL)).says("Ready")
+    await (await stage.example.choose("again.tif", SMALL)).says("Ready")
+    assert stage.example.signed == [WHOLE]
+    assert [each["status"] for each in await stage.media()] == ["READY", "READY"]
+
+
+async def test_many_files_at_once_are_each_told_of(stage: Stage) -> None:
+    names = [f"{number}.jpg" for number in range(8)]
+    await stage.example.choose_all(
+        {"name": name, "mimeType": "image/jpeg", "buffer": pictures.jpeg(100 + number)}
+        for number, name in enumerate(names)
+    )
+    for name in names:
+        await stage.example.row(name).says("Ready")
+    assert sorted(each["filename"] for each in await stage.media()) == names
+
+
+async def test_what_is_refused_stands_in_its_row(stage: Stage) -> None:
+    row = await stage.example.choose("notes.txt", b"Words.", mime_type="text/plain")
+    await row.says(re.compile("mimeType text/plain is not accepted"))
+    await row.press("Cancel")
+    await row.is_gone()
+    assert await stage.media() == []

@@ -1,18 +1,19 @@
 """The Uppy example as somebody uses it, on an origin of its own: chooses files and presses buttons."""
 
+import asyncio
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from playwright.async_api import Locator, Page, Request, Response, expect
+from playwright.async_api import Error, FilePayload, Locator, Page, Request, Response, Route, expect
 from starlette.staticfiles import StaticFiles
 
 from tests.browser.chromium import PATIENCE_MS
 from tests.corpus import CHECKOUT
-from tests.serving import serve
+from tests.serving import serve, until
 
 DIST = CHECKOUT / "examples" / "uppy" / "dist"
 
@@ -63,10 +64,78 @@ class Example:
         return example
 
     async def choose(self, name: str, data: bytes, *, mime_type: str = "image/tiff") -> "Row":
-        await self.page.locator("#files").set_input_files(
-            {"name": name, "mimeType": mime_type, "buffer": data}
-        )
+        await self.choose_all([{"name": name, "mimeType": mime_type, "buffer": data}])
         return self.row(name)
+
+    async def choose_all(self, files: Iterable[FilePayload]) -> None:
+        await self.page.locator("#files").set_input_files(list(files))
+
+    async def progress(self) -> Callable[[], Awaitable[list[int]]]:
+        """From now on; the function gives how many bytes Uppy has told to be sent, each time."""
+        await self.page.evaluate(
+            "globalThis.told = []; uppy.on('upload-progress', (_, each) => told.push(each.bytesUploaded))"
+        )
+        return lambda: self.page.evaluate("told")
+
+    async def answered(self, method: str, status: int) -> None:
+        await until(lambda: (method, status) in self.answers)
+
+    @asynccontextmanager
+    async def third_part_held(self) -> AsyncIterator[asyncio.Event]:
+        """Within the block nothing of it gets through; the event tells that its sending has begun."""
+        begun, released = asyncio.Event(), asyncio.Event()
+
+        async def hold(route: Route) -> None:
+            begun.set()
+            await released.wait()
+            with suppress(Error):  # the page has given it up
+                await route.abort()
+
+        async with self._third_part(hold):
+            yield begun
+            released.set()
+
+    @asynccontextmanager
+    async def third_part_cut(self) -> AsyncIterator[None]:
+        """Within the block its sending ends in a lost connection, as often as it is tried."""
+
+        async def cut(route: Route) -> None:
+            await route.abort("connectionreset")
+
+        async with self._third_part(cut):
+            yield
+
+    @asynccontextmanager
+    async def completion_unanswered(self) -> AsyncIterator[None]:
+        """Within the block the store completes an upload, and its first answer is lost."""
+        lost = False
+
+        async def lose(route: Route) -> None:
+            nonlocal lost
+            if lost or route.request.method != "POST":
+                await route.fallback()
+                return
+            lost = True
+            assert (await route.fetch()).status == 200
+            await route.abort("connectionreset")
+
+        async with self._routed(re.compile(r"[?&]uploadId="), lose):
+            yield
+
+    @asynccontextmanager
+    async def _third_part(self, handle: Callable[[Route], Awaitable[None]]) -> AsyncIterator[None]:
+        async with self._routed(re.compile(r"[?&]partNumber=3(&|$)"), handle):
+            yield
+
+    @asynccontextmanager
+    async def _routed(
+        self, pattern: re.Pattern[str], handle: Callable[[Route], Awaitable[None]]
+    ) -> AsyncIterator[None]:
+        await self.page.route(pattern, handle)
+        try:
+            yield
+        finally:
+            await self.page.unroute(pattern, handle)
 
     def row(self, name: str) -> "Row":
         has_name = self.page.get_by_text(name, exact=True)

@@ -8,6 +8,7 @@ const address = new URLSearchParams(location.search).get('darkroom') ?? 'http://
 const darkroom = new Darkroom(address);
 const { uppy, retry, cancel } = createUploads(darkroom);
 const rows = new Map();
+globalThis.uppy = uppy; // to play with in the console
 
 const drop = document.querySelector('#drop');
 const input = document.querySelector('#files');
