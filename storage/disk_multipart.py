@@ -22,7 +22,8 @@ from storage.disk_part_signing import PartGrant, check_part_number
 from storage.disk_signatures import Clock, check_content_type
 from storage.disk_transfer import body_blocks, compare_hashes, copy_range, incoming_file, on_disk, reading
 from storage.disk_tree import DiskTree
-from storage.disk_uploads import DiskUploads, PartFile, UploadBusyError, UploadDirectory, new_upload_id
+from storage.disk_upload import PartFile, UploadBusyError, UploadDirectory
+from storage.disk_uploads import DiskUploads, new_upload_id
 from storage.errors import (
     MultipartMissingError,
     ObjectExistsError,

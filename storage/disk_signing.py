@@ -102,6 +102,10 @@ class DiskSigner:
 
     def public_url(self, key: str) -> str:
         check_public_key(key)
+        return self.location(key)
+
+    def location(self, key: str) -> str:
+        """Return where the object is: no address yet, for that takes a signature."""
         return f"{self._addresses.base_url}/{key}"
 
     def verify_put(self, key: str, query: str) -> PutGrant:

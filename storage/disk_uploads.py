@@ -14,151 +14,38 @@ The manifest goes next and then, at leisure, the rest. A directory without a man
 somebody who was killed has left.
 """
 
-import fcntl
-import json
 import os
 import re
 import secrets
-import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
-from storage.disk_files import open_regular
 from storage.disk_tree import DIRECTORY, DiskTree
-from storage.errors import MultipartMissingError, StorageError, StorageUnavailableError
+from storage.disk_upload import (
+    MANIFEST,
+    OBJECT,
+    UploadBusyError,
+    UploadDirectory,
+    has_name,
+    lock_directory,
+    read_manifest,
+    write_manifest,
+)
+from storage.errors import MultipartMissingError
 from storage.objects import OpenMultipart
 
 MULTIPART = ".multipart"
-MANIFEST = "manifest"
-OBJECT = "object"
 
 _ID_BYTES = 16
 _IS_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
-_IS_PART = re.compile(r"([0-9]{5})\.([0-9a-f]{64})", re.ASCII)
-# A key of 512 characters, an id and a date are far less.
-_MANIFEST_MAX_BYTES = 4096
 _NO_UPLOAD = (FileNotFoundError, NotADirectoryError)
 # Files unlinked between two looks at the cancellation.
 _REMOVE_BATCH = 100
 
 
-class UploadBusyError(Exception):
-    """Another task or process holds the upload's lock, for a moment: try again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartFile:
-    """A part that is stored, and the name of its file."""
-
-    number: int
-    sha256: str
-    byte_size: int
-    written_ns: int
-
-    @property
-    def name(self) -> str:
-        return _part_name(self.number, self.sha256)
-
-
 def new_upload_id() -> str:
     return secrets.token_hex(_ID_BYTES)
-
-
-class UploadDirectory:
-    """One upload that is held open; only `DiskUploads.opened` makes one."""
-
-    def __init__(self, tree: DiskTree, fd: int, upload: OpenMultipart) -> None:
-        self.upload = upload
-        self._tree = tree
-        self._fd = fd
-
-    def lock(self) -> None:
-        """Take the lock, or raise `UploadBusyError`; then settle what a crash may have left.
-
-        Closing gives it back. Raises `MultipartMissingError` when the upload has ended meanwhile.
-        """
-        _lock(self._fd)
-        if not _exists(MANIFEST, self._fd):
-            raise MultipartMissingError
-        self._settle()
-
-    def parts(self) -> list[PartFile]:
-        """Return what is stored, by number."""
-        newest: dict[int, PartFile] = {}
-        for name in os.listdir(self._fd):
-            part = self._part(name)
-            if part is not None and _counts(part, newest.get(part.number)):
-                newest[part.number] = part
-        return [newest[number] for number in sorted(newest)]
-
-    def open_part(self, part: PartFile) -> int:
-        return open_regular(part.name, dir_fd=self._fd)
-
-    def keep_part(self, path: Path, number: int, sha256: str) -> None:
-        """Make the durable file `path` part `number`, durably, in place of what is there."""
-        name = _part_name(number, sha256)
-        os.replace(path, name, dst_dir_fd=self._fd)
-        for other in os.listdir(self._fd):
-            if other.startswith(f"{number:05}.") and other != name:
-                os.unlink(other, dir_fd=self._fd)
-        os.fsync(self._fd)
-
-    def complete_with_part(self, part: PartFile) -> os.stat_result:
-        """Make that one part the object; otherwise as `complete_with_file`."""
-        os.link(part.name, OBJECT, src_dir_fd=self._fd, dst_dir_fd=self._fd, follow_symlinks=False)
-        return self._complete()
-
-    def complete_with_file(self, path: Path) -> os.stat_result:
-        """Give the durable file `path` the upload's key, durably, and end the upload.
-
-        Raises `ObjectExistsError` or `InvalidKeyError`; then the upload is as before.
-        """
-        os.rename(path, OBJECT, dst_dir_fd=self._fd)
-        return self._complete()
-
-    def end(self) -> None:
-        """Make it no upload any more, durably; its files are removed by `DiskUploads.remove`."""
-        os.unlink(MANIFEST, dir_fd=self._fd)
-        os.fsync(self._fd)
-
-    def _complete(self) -> os.stat_result:
-        # The name that tells a crash from a success is durable before there is something to tell.
-        os.fsync(self._fd)
-        written = os.stat(OBJECT, dir_fd=self._fd, follow_symlinks=False)
-        try:
-            self._tree.link(OBJECT, self.upload.key, dir_fd=self._fd)
-        except StorageError:
-            os.unlink(OBJECT, dir_fd=self._fd)
-            raise
-        self.end()
-        return written
-
-    def _settle(self) -> None:
-        try:
-            found = os.stat(OBJECT, dir_fd=self._fd, follow_symlinks=False)
-        except FileNotFoundError:
-            return
-        stored = self._tree.stat(self.upload.key)
-        if stored is None or not os.path.samestat(found, stored):
-            os.unlink(OBJECT, dir_fd=self._fd)
-            return
-        self._tree.sync(self.upload.key)
-        self.end()
-        raise MultipartMissingError
-
-    def _part(self, name: str) -> PartFile | None:
-        match = _IS_PART.fullmatch(name)
-        if match is None:
-            return None
-        found = os.stat(name, dir_fd=self._fd, follow_symlinks=False)
-        if not stat.S_ISREG(found.st_mode):
-            return None
-        return PartFile(
-            number=int(match[1]), sha256=match[2], byte_size=found.st_size, written_ns=found.st_mtime_ns
-        )
 
 
 class DiskUploads:
@@ -176,8 +63,8 @@ class DiskUploads:
                 os.mkdir(upload_id, 0o700, dir_fd=uploads)
                 with _directory(upload_id, uploads) as fd:
                     # Tells the sweep that somebody is at work here; nobody else knows the id yet.
-                    _lock(fd)
-                    _write_manifest(fd, key, started_at)
+                    lock_directory(fd)
+                    write_manifest(fd, key, started_at)
                 os.fsync(uploads)
             os.fsync(root)
 
@@ -185,7 +72,7 @@ class DiskUploads:
     def opened(self, upload_id: str, key: str | None = None) -> Iterator[UploadDirectory]:
         """Open an upload, that of `key` if one is given; raises `MultipartMissingError`."""
         with self._directory(upload_id) as fd:
-            upload = _read_manifest(fd, upload_id)
+            upload = read_manifest(fd, upload_id)
             if key is not None and upload.key != key:
                 raise MultipartMissingError
             yield UploadDirectory(self._tree, fd, upload)
@@ -231,12 +118,12 @@ class DiskUploads:
         """
         try:
             with self._directory(upload_id) as fd:
-                if _exists(OBJECT, fd) and _exists(MANIFEST, fd):
+                if has_name(OBJECT, fd) and has_name(MANIFEST, fd):
                     self.look([upload_id])
-                if _exists(MANIFEST, fd) or os.fstat(fd).st_mtime >= before:
+                if has_name(MANIFEST, fd) or os.fstat(fd).st_mtime >= before:
                     return False
-                _lock(fd)
-                return not _exists(MANIFEST, fd)
+                lock_directory(fd)
+                return not has_name(MANIFEST, fd)
         except (MultipartMissingError, UploadBusyError):
             return False
 
@@ -263,56 +150,3 @@ def _directory(name: str, parent: int) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
-
-
-def _lock(fd: int) -> None:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise UploadBusyError from error
-
-
-def _exists(name: str, fd: int) -> bool:
-    try:
-        os.stat(name, dir_fd=fd, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def _write_manifest(fd: int, key: str, started_at: datetime) -> None:
-    text = json.dumps({"key": key, "started_at": started_at.isoformat()}).encode()
-    unnamed = f"{MANIFEST}.new"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with open(os.open(unnamed, flags, 0o600, dir_fd=fd), "wb", buffering=0) as file:
-        file.write(text)
-        os.fsync(file.fileno())
-    os.rename(unnamed, MANIFEST, src_dir_fd=fd, dst_dir_fd=fd)
-    os.fsync(fd)
-
-
-def _read_manifest(fd: int, upload_id: str) -> OpenMultipart:
-    try:
-        manifest = open_regular(MANIFEST, dir_fd=fd)
-    except FileNotFoundError as error:
-        raise MultipartMissingError from error
-    with open(manifest, "rb") as file:
-        text = file.read(_MANIFEST_MAX_BYTES)
-    try:
-        values = json.loads(text)
-        return OpenMultipart(
-            key=values["key"],
-            upload_id=upload_id,
-            started_at=datetime.fromisoformat(values["started_at"]),
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise StorageUnavailableError(f"The manifest of the upload {upload_id} can't be read.") from error
-
-
-def _part_name(number: int, sha256: str) -> str:
-    return f"{number:05}.{sha256}"
-
-
-def _counts(part: PartFile, other: PartFile | None) -> bool:
-    """Of two files for one number, left by somebody who was killed, the one written last is the part."""
-    return other is None or (part.written_ns, part.sha256) > (other.written_ns, other.sha256)
