@@ -2,13 +2,14 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from playwright.async_api import Error, FilePayload, Locator, Page, Request, Response, Route, expect
+from playwright.async_api import Error, Locator, Page, Request, Response, Route, expect
 from starlette.staticfiles import StaticFiles
 
 from tests.browser.chromium import PATIENCE_MS
@@ -63,12 +64,13 @@ class Example:
         await page.goto(f"{address}/?{urlencode({'darkroom': darkroom})}")
         return example
 
-    async def choose(self, name: str, data: bytes, *, mime_type: str = "image/tiff") -> "Row":
-        await self.choose_all([{"name": name, "mimeType": mime_type, "buffer": data}])
-        return self.row(name)
+    async def choose(self, file: Path) -> "Row":
+        [row] = await self.choose_all([file])
+        return row
 
-    async def choose_all(self, files: Iterable[FilePayload]) -> None:
-        await self.page.locator("#files").set_input_files(list(files))
+    async def choose_all(self, files: Sequence[Path]) -> list["Row"]:
+        await self.page.locator("#files").set_input_files(files)
+        return [self.row(file.name) for file in files]
 
     async def progress(self) -> Callable[[], Awaitable[list[int]]]:
         """From now on; the function gives how many bytes Uppy has told to be sent, each time."""
