@@ -25,7 +25,7 @@ def check_key(key: str) -> None:
 
     A segment has 1 to 255 characters and does not begin with a dot; slashes stand only between segments.
     """
-    if len(key) > KEY_MAX_LENGTH or not _IS_KEY.fullmatch(key):
+    if not is_key(key):
         raise InvalidKeyError
 
 
@@ -47,6 +47,10 @@ def check_prefix(prefix: str) -> None:
     """Raise `InvalidKeyError` unless some key could begin with `prefix`; the empty prefix is fine."""
     if prefix:
         check_key(prefix.removesuffix("/"))
+
+
+def is_key(text: str) -> bool:
+    return len(text) <= KEY_MAX_LENGTH and _IS_KEY.fullmatch(text) is not None
 
 
 def is_segment(name: str) -> bool:

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.contracts.object_store import BACKENDS, RunningStore
+from tests.contracts.backends import BACKENDS
+from tests.contracts.object_store import RunningStore
 from tests.ministack import ministack
+from tests.moto_server import moto_server
 
-__all__ = ["ministack"]
+__all__ = ["ministack", "moto_server"]
 
 
 @pytest.fixture(params=list(BACKENDS))

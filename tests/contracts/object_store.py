@@ -2,8 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -67,14 +67,6 @@ class RunningStore:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Backend:
-    """`open` runs a store in the directory, at the endpoint of the session fixture `server` if it names one."""
-
-    open: Callable[[Path, str], AbstractAsyncContextManager[RunningStore]]
-    server: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RunningDiskStore(RunningStore):
     store: DiskStore
     root: Path
@@ -106,11 +98,6 @@ async def running_disk_store(
 
     async with serve(make_app, parser=parser) as address, httpx.AsyncClient(trust_env=False) as http:
         yield RunningDiskStore(store=stores[0], http=http, clock=clock, root=root, address=address)
-
-
-BACKENDS: dict[str, Backend] = {
-    "disk": Backend(open=lambda directory, _: running_disk_store(directory / "objects")),
-}
 
 
 def sha256(data: bytes) -> str:
