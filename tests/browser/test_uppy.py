@@ -19,6 +19,11 @@ from tests.api.service import Service, running_service
 from tests.browser.chromium import Visitor, visitor
 from tests.browser.uppy import ABORT, COMPLETE, CREATE, LIST_PARTS, WHOLE, Example, example_page, part
 from tests.postgres import create_database
+from tests.ministack import ministack
+import sys
+
+sys.path.insert(0, "/tmp/w")
+from uppy_s3plug import storage_settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -76,16 +81,18 @@ class Stage:
         ]
 
 
-@pytest_asyncio.fixture(loop_scope="session")
+@pytest_asyncio.fixture(loop_scope="session", params=["disk", "ministack"])
 async def stage(
-    chromium: Browser, postgres_server: str, template: str, tmp_path: Path
+    request: pytest.FixtureRequest, chromium: Browser, postgres_server: str, template: str, tmp_path: Path
 ) -> AsyncIterator[Stage]:
+    server = request.getfixturevalue("ministack") if request.param == "ministack" else None
     async with (
         create_database(postgres_server, template) as url,
         example_page() as page,
-        running_service(url, tmp_path, cors_origin=page, multipart_bytes=8 * MIB) as service,
+        storage_settings(server) as storage,
+        running_service(url, tmp_path, cors_origin=page, multipart_bytes=8 * MIB, **storage) as service,
         running_worker(service.runtime),
-        visitor(chromium, page, others=(service.address,)) as person,
+        visitor(chromium, page, others=(service.address, *filter(None, [server]))) as person,
     ):
         example = await Example.opened(person.page, page, darkroom=service.address)
         directory = tmp_path / "person"
@@ -146,12 +153,35 @@ async def test_a_connection_that_is_cut_for_long_costs_one_part(stage: Stage) ->
 
 async def test_a_lost_answer_to_the_completion_loses_nothing(stage: Stage) -> None:
     """The parts are an object already when Uppy asks again."""
-    async with stage.example.completion_unanswered():
+    async with stage.example.answer_lost(r"[?&]uploadId=", "POST"):
         row = await stage.example.choose(stage.file("large.tif", LARGE))
         await row.says("Ready")
     await stage.keeps("large.tif", LARGE)
-    # Uppy asks for a header of errors that no store allows pages to read.
-    stage.person.forgive(CUT, "status of 404", "status of 412", "x-amz-error-code")
+    # Uppy asks for a header of errors that not every store lets pages read.
+    stage.person.forgive(CUT, "status of 404", "x-amz-error-code")
+
+
+async def test_a_lost_answer_to_a_put_loses_nothing(stage: Stage) -> None:
+    """The key is taken already when Uppy sends again."""
+    async with stage.example.answer_lost(r"\.tif\?", "PUT", SMALL):
+        row = await stage.example.choose(stage.file("small.tif", SMALL))
+        await row.says("Ready")
+    assert stage.example.answers == [("PUT", 412)]
+    await stage.keeps("small.tif", SMALL)
+    stage.person.forgive(CUT, "status of 412", "x-amz-error-code")
+
+
+async def test_parts_of_another_size_are_refused_by_the_store_and_in_the_row(stage: Stage) -> None:
+    await stage.example.page.evaluate(
+        "uppy.getPlugin('AwsS3').setOptions({ getChunkSize: () => 6 * 2 ** 20 })"
+    )
+    row = await stage.example.choose(stage.file("large.tif", LARGE))
+    await row.says(re.compile(r"S3 returned 4\d\d"))
+    assert stage.example.signed == [CREATE, part(1)]
+    await row.press("Cancel")
+    await row.is_gone()
+    assert await stage.multiparts() == []
+    stage.person.forgive("status of 40", "x-amz-error-code")
 
 
 async def test_a_cancelled_file_is_given_up_here_and_at_the_store(stage: Stage) -> None:

@@ -108,20 +108,25 @@ class Example:
             yield
 
     @asynccontextmanager
-    async def completion_unanswered(self) -> AsyncIterator[None]:
-        """Within the block the store completes an upload, and its first answer is lost."""
-        lost = False
+    async def answer_lost(
+        self, pattern: str, method: str, body: bytes | None = None
+    ) -> AsyncIterator[None]:
+        """Within the block the store does what it is asked, and the first such answer is lost.
+
+        `body` is to be told where it is a file's: the browser does not.
+        """
+        is_lost = False
 
         async def lose(route: Route) -> None:
-            nonlocal lost
-            if lost or route.request.method != "POST":
+            nonlocal is_lost
+            if is_lost or route.request.method != method:
                 await route.fallback()
                 return
-            lost = True
-            assert (await route.fetch()).status == 200
+            is_lost = True
+            assert (await route.fetch(post_data=body)).status == 200
             await route.abort("connectionreset")
 
-        async with self._routed(re.compile(r"[?&]uploadId="), lose):
+        async with self._routed(re.compile(pattern), lose):
             yield
 
     @asynccontextmanager
