@@ -1,35 +1,18 @@
-"""What may be signed, on every backend alike: types, sizes, hashes, filenames and lifetimes.
+"""What a client may be held to: sizes, hashes, numbers and ranges.
 
 Whatever fails here is our own code's mistake (`ValueError`): services validate what clients send before.
 """
 
 import base64
 import re
-from datetime import timedelta
-from urllib.parse import quote
 
-from storage.objects import MAX_PARTS, Disposition
+from storage.objects import MAX_PARTS
 
-LONGEST_LIFETIME = timedelta(days=7)
-"""As on S3, so that no caller comes to rely on more."""
-
-FILENAME_MAX_LENGTH = 1024
 LONGEST_READ = 16 * 1024**2
 SMALLEST_BLOCK = 1024**2
 
-# Two addresses of one object signed within this time are equal, so that a browser's cache can answer.
-_GET_WINDOW_SECONDS = 60
-
-_TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
-# RFC 9110 §8.3.1, parameters with any visible ASCII or blank: nothing that could end a header line.
-_IS_CONTENT_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}(?:[ \t]*;[ -~]+)?", re.ASCII)
 _IS_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _IS_MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
-
-
-def check_content_type(content_type: str) -> None:
-    if len(content_type) > 255 or not _IS_CONTENT_TYPE.fullmatch(content_type):
-        raise ValueError("A content type is type/subtype, in at most 255 visible ASCII characters.")
 
 
 def check_promise(byte_size: int, sha256: str | None, md5: str | None = None) -> None:
@@ -39,16 +22,6 @@ def check_promise(byte_size: int, sha256: str | None, md5: str | None = None) ->
         raise ValueError("A SHA-256 is 64 lower-case hex digits.")
     if md5 is not None and not _IS_MD5.fullmatch(md5):
         raise ValueError("An MD5 is 32 lower-case hex digits.")
-
-
-def check_lifetime(expires_in: timedelta) -> None:
-    if not timedelta(0) < expires_in <= LONGEST_LIFETIME:
-        raise ValueError("An address lives more than no time and at most 7 days.")
-
-
-def check_filename(filename: str) -> None:
-    if len(filename) > FILENAME_MAX_LENGTH:
-        raise ValueError(f"A filename has at most {FILENAME_MAX_LENGTH} characters.")
 
 
 def check_part_number(number: int) -> None:
@@ -72,17 +45,6 @@ def check_block_size(block_size: int | None) -> None:
         raise ValueError(f"A block that is hashed by itself has at least {SMALLEST_BLOCK:,} bytes.")
 
 
-def get_window(expires_in: timedelta) -> int:
-    """The seconds within which addresses of one object are equal: a minute, at most a fifth of their life."""
-    return min(_GET_WINDOW_SECONDS, int(expires_in.total_seconds()) // 5)
-
-
 def hex_to_base64(digest: str) -> str:
     """Turn a hex digest into what a header such as `Content-MD5` (RFC 1864) or S3's checksums hold."""
     return base64.b64encode(bytes.fromhex(digest)).decode()
-
-
-def content_disposition(disposition: Disposition, filename: str) -> str:
-    """Percent-encoded (RFC 8187), so that no filename can end the parameter or the header."""
-    encoded = quote(filename, safe="", errors="replace")
-    return f"{disposition}; filename*=UTF-8''{encoded}" if encoded else str(disposition)

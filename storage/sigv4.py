@@ -16,8 +16,9 @@ from hashlib import sha256
 from types import MappingProxyType
 from urllib.parse import quote, urlsplit
 
-#: Seconds; S3 accepts no more.
-LONGEST_LIFETIME = 7 * 24 * 3600
+from storage.lifetimes import LONGEST_LIFETIME
+
+_LONGEST_SECONDS = int(LONGEST_LIFETIME.total_seconds())
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -107,7 +108,7 @@ class QuerySigner:
         headers: Mapping[str, str] = _NOTHING,
         at: datetime | None = None,
     ) -> str:
-        """Return the address at which `method` may be used on `key` for `expires_in` seconds (1 to 7 days).
+        """Return the address at which `method` may be used on `key` for `expires_in` seconds, at most 7 days.
 
         `query` are S3's parameters (`uploadId`, `response-content-type`; a name without value has an empty
         one: `uploads`), kept in the order given, names beginning with a lower-case letter. `headers` must be
@@ -119,8 +120,8 @@ class QuerySigner:
         """
         if not key:
             raise ValueError("An address is signed for a key of at least one character.")
-        if not 0 < expires_in <= LONGEST_LIFETIME:
-            raise ValueError(f"An address lives 1 to {LONGEST_LIFETIME} seconds.")
+        if not 0 < expires_in <= _LONGEST_SECONDS:
+            raise ValueError(f"An address lives 1 to {_LONGEST_SECONDS} seconds.")
         stamp = self._stamp(credentials, self._clock() if at is None else at)
         path = address.path + (quote(key) if _NEEDS_QUOTING.search(key) else key)
         if headers:
