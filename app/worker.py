@@ -20,6 +20,7 @@ from app.runtime import Runtime
 from services.processing_steps import STEP_ENTRYPOINT
 from services.publications import PUBLICATION_ENTRYPOINT
 from services.tag_deletion import UNLINK_ENTRYPOINT
+from storage.disk import DiskStore
 from storage.errors import StorageError
 
 log = structlog.get_logger()
@@ -57,6 +58,13 @@ async def running_worker(runtime: Runtime) -> AsyncIterator[None]:
             await worker.stop(queue)
 
 
+async def _sweep(store: DiskStore) -> None:
+    try:
+        await store.sweep_incoming()
+    except StorageError:
+        log.warning("incoming_not_swept", exc_info=True)
+
+
 class _Worker:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -83,10 +91,8 @@ class _Worker:
     async def do_chores(self) -> None:
         while True:
             await self._runtime.services.housekeeping.run()
-            try:
-                await self._runtime.store.sweep_incoming()
-            except StorageError:
-                log.warning("incoming_not_swept", exc_info=True)
+            if self._runtime.disk_store is not None:
+                await _sweep(self._runtime.disk_store)
             await asyncio.sleep(CHORES_EVERY_SECONDS)
 
     async def stop(self, queue: asyncio.Task[None]) -> None:

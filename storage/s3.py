@@ -41,13 +41,8 @@ from storage.objects import (
     SignedRequest,
     StoredPart,
 )
-from storage.promises import (
-    check_block_size,
-    check_content_type,
-    check_part_number,
-    check_part_range,
-    check_read,
-)
+from storage.promises import check_block_size, check_part_number, check_part_range, check_read
+from storage.response_headers import check_content_type
 from storage.s3_breaker import CircuitBreaker
 from storage.s3_check import StoreCheck, require_bucket
 from storage.s3_client import SLOW_CALL_SECONDS, S3Client

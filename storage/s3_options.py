@@ -2,9 +2,6 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Literal
-
-Encryption = Literal["AES256", "aws:kms"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,9 +10,8 @@ class S3Options:
     those of the environment, the files or the role of this machine.
 
     `public_endpoint_url` is where clients reach the store, if that is another name. `path_style` None means:
-    as AWS wants it there, and with the bucket in the path elsewhere. `public_base_url` is where everybody
-    reads what lies beneath `public/`, a CDN's for example. Without `conditional_writes` nothing keeps a
-    signed address from overwriting: for stores that don't know `If-None-Match`.
+    as AWS wants it there, and with the bucket in the path elsewhere. Without `conditional_writes` nothing
+    keeps a signed address from overwriting: for stores that don't know `If-None-Match`.
     """
 
     bucket: str
@@ -26,10 +22,10 @@ class S3Options:
     access_key_id: str | None = None
     secret_access_key: str | None = field(default=None, repr=False)
     session_token: str | None = field(default=None, repr=False)
-    encryption: Encryption | None = None
+    #: AES256 or aws:kms
+    encryption: str | None = None
     kms_key_id: str | None = None
     conditional_writes: bool = True
-    public_base_url: str | None = None
     connect_timeout: timedelta = timedelta(seconds=3)
     read_timeout: timedelta = timedelta(seconds=30)
 
@@ -48,7 +44,7 @@ class S3Options:
         """The same, as the client library names it."""
         params = {}
         if self.encryption is not None:
-            params["ServerSideEncryption"] = str(self.encryption)
+            params["ServerSideEncryption"] = self.encryption
         if self.kms_key_id is not None:
             params["SSEKMSKeyId"] = self.kms_key_id
         return params

@@ -11,18 +11,10 @@ from datetime import UTC, datetime, timedelta
 
 from storage.errors import StorageUnavailableError
 from storage.keys import check_private_key, check_public_key
+from storage.lifetimes import LONGEST_LIFETIME, expiry, read_window
 from storage.objects import Disposition, MultipartRequest, SignedGet, SignedPut, SignedRequest
-from storage.promises import (
-    LONGEST_LIFETIME,
-    check_content_type,
-    check_filename,
-    check_lifetime,
-    check_part_number,
-    check_promise,
-    content_disposition,
-    get_window,
-    hex_to_base64,
-)
+from storage.promises import check_part_number, check_promise, hex_to_base64
+from storage.response_headers import check_content_type, response_overrides
 from storage.s3_credentials import KeptCredentials
 from storage.s3_options import S3Options
 from storage.sigv4 import BucketAddress, QuerySigner
@@ -54,7 +46,6 @@ class S3Signer:
         self._credentials = credentials
         self._clock = clock
         self._signer = QuerySigner(region=region, clock=clock)
-        self._public_base = (options.public_base_url or f"{address.origin}{address.path}").rstrip("/")
 
     def sign_put(
         self,
@@ -88,18 +79,10 @@ class S3Signer:
         expires_in: timedelta,
     ) -> SignedGet:
         check_private_key(key)
-        check_content_type(content_type)
-        check_filename(filename)
-        check_lifetime(expires_in)
-        seconds = math.ceil(expires_in.total_seconds())
-        query = {
-            "response-cache-control": f"private, max-age={seconds}, immutable",
-            "response-content-disposition": content_disposition(disposition, filename),
-            "response-content-type": content_type,
-        }
-        url, expires_at = self._presign(
-            "GET", key, query=query, expires_in=expires_in, window=get_window(expires_in)
+        query = response_overrides(
+            disposition=disposition, filename=filename, content_type=content_type, expires_in=expires_in
         )
+        url, expires_at = self._presign("GET", key, query=query, expires_in=expires_in, reads=True)
         return SignedGet(url=url, expires_at=expires_at)
 
     def sign_part(
@@ -157,7 +140,7 @@ class S3Signer:
 
     def public_url(self, key: str) -> str:
         check_public_key(key)
-        return f"{self._public_base}/{key}"
+        return f"{self._address.origin}{self._address.path}{key}"
 
     def _once_only(self) -> dict[str, str]:
         return {"If-None-Match": "*"} if self._options.conditional_writes else {}
@@ -170,14 +153,17 @@ class S3Signer:
         expires_in: timedelta,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-        window: int = 0,
+        reads: bool = False,
     ) -> tuple[str, datetime]:
-        check_lifetime(expires_in)
         now = self._clock()
+        until = expiry(now, expires_in)
         credentials, end = self._credentials.current()
         second = int(now.timestamp())
-        at = datetime.fromtimestamp(second - (second % window if window else 0), UTC)
-        lifetime = _lifetime(at, now, expires_in, rounded_down=bool(window), end=end)
+        if reads:
+            second -= second % read_window(expires_in)
+            until = second + math.ceil(expires_in.total_seconds())
+        at = datetime.fromtimestamp(second, UTC)
+        lifetime = _lifetime(at, until - second, end)
         url = self._signer.presign(
             method,
             self._address,
@@ -191,18 +177,13 @@ class S3Signer:
         return url, at + timedelta(seconds=lifetime)
 
 
-def _lifetime(
-    at: datetime, now: datetime, expires_in: timedelta, *, rounded_down: bool, end: datetime | None
-) -> int:
-    """Seconds from `at` on; never beyond the end of the credentials, which would end the address unsaid."""
-    counted = timedelta(0) if rounded_down else now - at
-    seconds = math.ceil(min(expires_in + counted, LONGEST_LIFETIME).total_seconds())
-    if end is None:
-        return seconds
-    left = int((end - at).total_seconds())
-    if left < 1:
+def _lifetime(at: datetime, seconds: int, end: datetime | None) -> int:
+    """Never beyond the end of the credentials, which would end the address unsaid."""
+    if end is not None:
+        seconds = min(seconds, int((end - at).total_seconds()))
+    if seconds < 1:
         raise StorageUnavailableError("The credentials for the object store expire now: nothing is signed.")
-    return min(seconds, left)
+    return min(seconds, int(LONGEST_LIFETIME.total_seconds()))
 
 
 def _checksum_headers(sha256: str | None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""`backup`, `restore` and `doctor` on the command line: what they print, and their exit codes.
+"""`backup`, `restore`, `doctor` and `bucket` on the command line: what they print, and their exit codes.
 
 0: all is well. 1: not done, or done with something to look at. 130: interrupted.
 """
@@ -27,6 +27,10 @@ def register(app: typer.Typer) -> None:
     app.command()(backup)
     app.command()(restore)
     app.command()(doctor)
+    bucket = typer.Typer(no_args_is_help=True, help="Look after the bucket that holds the objects.")
+    bucket.callback()(_bucket)
+    bucket.command("init")(bucket_init)
+    app.add_typer(bucket, name="bucket")
 
 
 def backup(
@@ -61,6 +65,31 @@ def doctor(json: _Json = False) -> None:
     from app.operations.doctor import main
 
     raise SystemExit(_run(main(json=json), "the rest was not looked at"))
+
+
+def _bucket() -> None:
+    """Look after the bucket that holds the objects."""
+
+
+def bucket_init(
+    check: Annotated[bool, typer.Option("--check", help="Change nothing, only say what is missing.")] = False,
+) -> None:
+    """Make the bucket of DARKROOM_STORAGE_URL what it must be: there, private, with CORS and lifecycle rules.
+
+    What is right is left alone, and what others have set stays. Exits with 1 where something is left to do.
+    """
+    raise SystemExit(_run(_initialize(check), "run it again: what is right is left alone"))
+
+
+async def _initialize(only_check: bool) -> int:
+    from app.operations.bucket import initialize
+
+    code = 0
+    async for right, line in initialize(_settings(), only_check=only_check):
+        code |= not right
+        sys.stdout.write(f"{'' if right else 'To do: '}{line}\n")
+        sys.stdout.flush()
+    return code
 
 
 def _settings() -> "Settings":

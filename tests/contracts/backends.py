@@ -27,6 +27,6 @@ BACKENDS: dict[str, Backend] = {
     "disk": Backend(open=lambda directory, _: running_disk_store(directory / "objects")),
     # It looks at nothing that was signed.
     "moto": _on_server("moto_server", lacks=("checks_requests",)),
-    # It gives every object to everybody.
-    "ministack": _on_server("ministack", lacks=("refuses_strangers",)),
+    # It gives every object to everybody, and makes objects of no parts.
+    "ministack": _on_server("ministack", lacks=("refuses_strangers", "refuses_empty_completions")),
 }
