@@ -19,11 +19,7 @@ from db.models import Upload, utc_now
 from tests.api.client import PICTURE, Client, Json, Requested
 from tests.api.service import Service, running_service
 from tests.postgres import create_database
-from tests.ministack import ministack
-import sys
-
-sys.path.insert(0, "/tmp/w")
-from uppy_s3plug import storage_settings
+from tests.storage_settings import STORES, storage_settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -106,7 +102,7 @@ async def open_multiparts(client: Client, requested: Requested) -> list[str]:
     return [each.upload_id async for each in found]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session", params=["disk", "ministack"])
+@pytest_asyncio.fixture(scope="module", loop_scope="session", params=STORES)
 async def anywhere_service(
     request: pytest.FixtureRequest,
     postgres_server: str,
@@ -114,13 +110,11 @@ async def anywhere_service(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Service]:
     """Files of more than 8 MiB are sent in parts."""
-    server = request.getfixturevalue("ministack") if request.param == "ministack" else None
+    directory = tmp_path_factory.mktemp(request.param)
     async with (
         create_database(postgres_server, template) as url,
-        storage_settings(server) as storage,
-        running_service(
-            url, tmp_path_factory.mktemp(request.param), multipart_bytes=8 * MIB, **storage
-        ) as service,
+        storage_settings(request.param, request) as storage,
+        running_service(url, directory, multipart_bytes=8 * MIB, **storage) as service,
     ):
         yield service
 

@@ -19,11 +19,7 @@ from tests.api.service import Service, running_service
 from tests.browser.chromium import Visitor, visitor
 from tests.browser.uppy import ABORT, COMPLETE, CREATE, LIST_PARTS, WHOLE, Example, example_page, part
 from tests.postgres import create_database
-from tests.ministack import ministack
-import sys
-
-sys.path.insert(0, "/tmp/w")
-from uppy_s3plug import storage_settings
+from tests.storage_settings import STORES, storage_settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -81,18 +77,17 @@ class Stage:
         ]
 
 
-@pytest_asyncio.fixture(loop_scope="session", params=["disk", "ministack"])
+@pytest_asyncio.fixture(loop_scope="session", params=STORES)
 async def stage(
     request: pytest.FixtureRequest, chromium: Browser, postgres_server: str, template: str, tmp_path: Path
 ) -> AsyncIterator[Stage]:
-    server = request.getfixturevalue("ministack") if request.param == "ministack" else None
     async with (
         create_database(postgres_server, template) as url,
         example_page() as page,
-        storage_settings(server) as storage,
+        storage_settings(request.param, request) as storage,
         running_service(url, tmp_path, cors_origin=page, multipart_bytes=8 * MIB, **storage) as service,
         running_worker(service.runtime),
-        visitor(chromium, page, others=(service.address, *filter(None, [server]))) as person,
+        visitor(chromium, page, others=(service.address, *_origins(storage))) as person,
     ):
         example = await Example.opened(person.page, page, darkroom=service.address)
         directory = tmp_path / "person"
@@ -100,6 +95,14 @@ async def stage(
         yield Stage(service=service, person=person, example=example, directory=directory)
         assert person.foreign == []
         assert person.complaints == []
+
+
+def _origins(storage: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(value for name, value in storage.items() if name == "s3_endpoint_url")
+
+
+#: For what concerns no store.
+on_disk = pytest.mark.parametrize("stage", ["disk"], indirect=True)
 
 
 async def test_a_small_file_is_sent_by_one_put(stage: Stage) -> None:
@@ -219,6 +222,7 @@ async def test_known_bytes_are_not_sent_again(stage: Stage) -> None:
     assert [each["status"] for each in await stage.media()] == ["READY", "READY"]
 
 
+@on_disk
 async def test_many_files_at_once_are_each_told_of(stage: Stage) -> None:
     names = [f"{number}.jpg" for number in range(8)]
     files = [stage.file(name, pictures.jpeg(100 + number)) for number, name in enumerate(names)]
@@ -227,6 +231,7 @@ async def test_many_files_at_once_are_each_told_of(stage: Stage) -> None:
     assert sorted(each["filename"] for each in await stage.media()) == names
 
 
+@on_disk
 async def test_what_is_refused_stands_in_its_row(stage: Stage) -> None:
     row = await stage.example.choose(stage.file("notes.txt", b"Words."))
     await row.says(re.compile("mimeType text/plain is not accepted"))

@@ -108,9 +108,7 @@ class Example:
             yield
 
     @asynccontextmanager
-    async def answer_lost(
-        self, pattern: str, method: str, body: bytes | None = None
-    ) -> AsyncIterator[None]:
+    async def answer_lost(self, pattern: str, method: str, body: bytes | None = None) -> AsyncIterator[None]:
         """Within the block the store does what it is asked, and the first such answer is lost.
 
         `body` is to be told where it is a file's: the browser does not.
