@@ -18,7 +18,7 @@ export function createUploads(darkroom) {
   uppy.use(AwsS3, {
     signRequest: (request) => darkroom.signUploadRequest(request),
     generateObjectKey: (file) => file.meta.upload.key,
-    shouldUseMultipart: (file) => file.meta.upload.target.__typename === 'MultipartUploadTarget',
+    shouldUseMultipart: (file) => file.meta.upload.target?.__typename === 'MultipartUploadTarget',
     getChunkSize: ({ size }) => partSizes.get(size),
   });
   uppy.addPreProcessor((ids) => Promise.all(ids.map((id) => announce(uppy.getFile(id)))));
