@@ -215,11 +215,16 @@ async def test_uppy_aborts_by_itself_what_it_has_begun(stage: Stage) -> None:
     assert await stage.multiparts() == []
 
 
-async def test_known_bytes_are_not_sent_again(stage: Stage) -> None:
-    await (await stage.example.choose(stage.file("small.tif", SMALL))).says("Ready")
-    await (await stage.example.choose(stage.file("again.tif", SMALL))).says("Ready")
+@on_disk
+async def test_a_file_that_is_stored_already_is_not_sent(stage: Stage) -> None:
+    row = await stage.example.choose(stage.file("small.tif", SMALL))
+    await row.says("Ready")
+    async with stage.example.answered_as_stored():
+        row = await stage.example.choose(stage.file("again.tif", SMALL))
+        await row.says("Ready")
+        await row.shows_a_picture()
     assert stage.example.signed == [WHOLE]
-    assert [each["status"] for each in await stage.media()] == ["READY", "READY"]
+    assert stage.example.answers == [("PUT", 200)]
 
 
 @on_disk

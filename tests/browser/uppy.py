@@ -49,9 +49,12 @@ def part(number: int) -> Signed:
 
 @dataclass(kw_only=True)  # not frozen: Playwright keeps notes on the object whose methods it calls
 class Example:
-    """`signed` is what was signed, and `answers` what the store said, each in order; preflights aside."""
+    """`requested` is what the service answered to `requestUpload`, `signed` what was signed, and `answers` what
+    the store said, each in order; preflights aside.
+    """
 
     page: Page
+    requested: list[dict[str, Any]] = field(default_factory=list)
     signed: list[Signed] = field(default_factory=list)
     answers: list[tuple[str, int]] = field(default_factory=list)
 
@@ -128,6 +131,23 @@ class Example:
             yield
 
     @asynccontextmanager
+    async def answered_as_stored(self) -> AsyncIterator[None]:
+        """Within the block the page is told of each file that it is the media of the first one chosen."""
+        [first] = self.requested
+
+        async def answer(route: Route) -> None:
+            if "RequestUpload" not in (route.request.post_data or ""):
+                await route.fallback()
+                return
+            target = {"__typename": "StoredUploadTarget"}
+            payload = {**first, "upload": {**first["upload"], "target": target}}
+            headers = {"access-control-allow-origin": "*"}
+            await route.fulfill(json={"data": {"requestUpload": payload}}, headers=headers)
+
+        async with self._routed(re.compile("/graphql$"), answer):
+            yield
+
+    @asynccontextmanager
     async def _third_part(self, handle: Callable[[Route], Awaitable[None]]) -> AsyncIterator[None]:
         async with self._routed(re.compile(r"[?&]partNumber=3(&|$)"), handle):
             yield
@@ -153,10 +173,13 @@ class Example:
         if "method" in asked:
             self.signed.append(Signed(asked["method"], asked.get("partNumber"), "uploadId" in asked))
 
-    def _note_answer(self, response: Response) -> None:
+    async def _note_answer(self, response: Response) -> None:
+        request = response.request
         # Pictures that are shown come from the store as well.
-        if response.request.resource_type == "xhr":
-            self.answers.append((response.request.method, response.status))
+        if request.resource_type == "xhr":
+            self.answers.append((request.method, response.status))
+        elif request.url.endswith("/graphql") and "mutation RequestUpload" in (request.post_data or ""):
+            self.requested.append((await response.json())["data"]["requestUpload"])
 
 
 @dataclass(frozen=True)
