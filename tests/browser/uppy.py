@@ -49,8 +49,8 @@ def part(number: int) -> Signed:
 
 @dataclass(kw_only=True)  # not frozen: Playwright keeps notes on the object whose methods it calls
 class Example:
-    """`requested` is what the service answered to `requestUpload`, `signed` what was signed, and `answers` what
-    the store said, each in order; preflights aside.
+    """`requested` is what the service answered to `requestUpload`, `signed` what was signed, and `answers`
+    what the store said, each in order; preflights aside.
     """
 
     page: Page
