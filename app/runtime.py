@@ -25,6 +25,7 @@ from pubsub.doorbell import Doorbell
 from pubsub.postgres_doorbell import PostgresDoorbell
 from services.accounts import ensure_local_user
 from services.bundle import Services
+from services.client_signing import ClientSigning
 from services.cursors import LiveCursors
 from services.delivery import Delivery
 from services.feed import EventFeed
@@ -170,6 +171,7 @@ def _services(
     tag_deletion = TagDeletion(sessions=sessions, doorbell=doorbell)
     return Services(
         uploads=uploads,
+        client_signing=ClientSigning(sessions=sessions, store=store, uploads=uploads, parts=parts),
         parts=parts,
         finalizing=Finalizing(
             sessions=sessions, store=store, doorbell=doorbell, parts=parts, grace=limits.collection_grace

@@ -191,8 +191,11 @@ class Uploads:
         session.add(upload)
         return RequestedUpload(media=media, upload=upload)
 
-    def target(self, media: Media, upload: Upload) -> Target | None:
-        """Where the bytes go, an address freshly signed; None once the upload has ended."""
+    def target(self, media: Media, upload: Upload, *, lifetime: timedelta | None = None) -> Target | None:
+        """Where the bytes go, an address freshly signed; None once the upload has ended.
+
+        `lifetime` is the address's, if that is less than ours.
+        """
         if upload.is_stored:
             return StoredTarget(media_id=media.id)
         remaining = upload.expires_at - utc_now()
@@ -206,7 +209,7 @@ class Uploads:
             byte_size=media.size,
             sha256=media.sha256,
             md5=upload.md5,
-            expires_in=min(self.limits.address_lifetime, remaining),
+            expires_in=min(lifetime or self.limits.address_lifetime, self.limits.address_lifetime, remaining),
         )
 
     async def abort(self, owner: User, upload_id: UUID) -> tuple[Media, Upload]:

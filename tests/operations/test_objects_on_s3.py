@@ -149,7 +149,7 @@ async def test_an_archive_with_objects_goes_into_no_bucket(
 async def test_without_credentials_it_says_so_and_does_not_start(
     data_dir: Path, start_service: StartService, ministack: str, tmp_path: Path
 ) -> None:
-    settings = {
+    settings: dict[str, Any] = {
         "DARKROOM_STORAGE_URL": "s3://some-bucket",
         "DARKROOM_S3_ENDPOINT_URL": ministack,
         "AWS_EC2_METADATA_DISABLED": "true",
