@@ -43,3 +43,9 @@ class UnreachableError(ClientError):
 
 class NotConnectedError(UnreachableError):
     """No connection to the service came about, so nothing was sent."""
+
+
+def reason_of(error: OSError | ValueError) -> str:
+    """The operating system's words, as they stand within a sentence."""
+    reason = error.strerror if isinstance(error, OSError) else None
+    return (reason or str(error)).lower()
