@@ -8,7 +8,8 @@ _COMPOSE = """\
 # ---- docker-compose.yml only ----
 # Compose reads this file as well as Darkroom does: DARKROOM_PUBLIC_URL, DARKROOM_PORT (then the port on this
 # machine's loopback), DARKROOM_SECRET, DARKROOM_ALLOWED_HOSTS, DARKROOM_CORS_ORIGINS, DARKROOM_GRAPHIQL,
-# DARKROOM_MAX_UPLOAD_BYTES, DARKROOM_MAX_PIXELS, DARKROOM_WORKER_SLOTS and DARKROOM_LOG_LEVEL count for both.
+# DARKROOM_MAX_UPLOAD_BYTES, DARKROOM_MULTIPART_BYTES, DARKROOM_QUOTA_BYTES, DARKROOM_MAX_PIXELS,
+# DARKROOM_WORKER_SLOTS and DARKROOM_LOG_LEVEL count for both.
 # Address, data directory and database are its own. `tools/compose-env` adds the two secrets that it needs.
 
 # The password of its database, created with the volume; letters and digits only, as it stands in an address.

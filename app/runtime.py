@@ -27,14 +27,17 @@ from services.cdn import NoCdn
 from services.cursors import LiveCursors
 from services.delivery import Delivery
 from services.feed import EventFeed
+from services.finalizing import Finalizing
 from services.housekeeping import Housekeeping
 from services.library import Library
 from services.live import LiveEvents
 from services.lookups import Lookups
 from services.page_cursors import PageCursors
+from services.parts import Parts
 from services.processing import Processing
 from services.processing_control import ProcessingControl
 from services.publications import Publications
+from services.quotas import Quotas
 from services.tag_deletion import TagDeletion
 from services.tags import Tags
 from services.uploads import UploadLimits, Uploads
@@ -138,10 +141,14 @@ def _services(
     secret: bytes,
     work_dir: Path,
 ) -> Services:
-    limits = UploadLimits(max_bytes=settings.max_upload_bytes)
+    limits = UploadLimits(max_bytes=settings.max_upload_bytes, multipart_bytes=settings.multipart_bytes)
     live_cursors, page_cursors = LiveCursors(secret), PageCursors(secret)
     publications = Publications(sessions=sessions, store=store, cdn=NoCdn())
-    uploads = Uploads(sessions=sessions, store=store, doorbell=doorbell, limits=limits)
+    parts = Parts(sessions=sessions, store=store, address_lifetime=limits.address_lifetime)
+    quotas = Quotas(default=settings.quota_bytes)
+    uploads = Uploads(
+        sessions=sessions, store=store, doorbell=doorbell, limits=limits, quotas=quotas, parts=parts
+    )
     processing = Processing(
         sessions=sessions,
         store=store,
@@ -152,6 +159,11 @@ def _services(
     tag_deletion = TagDeletion(sessions=sessions, doorbell=doorbell)
     return Services(
         uploads=uploads,
+        parts=parts,
+        finalizing=Finalizing(
+            sessions=sessions, store=store, doorbell=doorbell, parts=parts, grace=limits.collection_grace
+        ),
+        quotas=quotas,
         library=Library(
             sessions=sessions,
             doorbell=doorbell,

@@ -15,6 +15,9 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 #: What one PUT may carry on S3, and therefore here: 5 GiB.
 SINGLE_PUT_BYTES = 5 * 1024**3
 
+#: What an object may hold on S3: 5 TiB.
+OBJECT_BYTES = 5 * 1024**4
+
 
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
@@ -67,7 +70,18 @@ class Settings(BaseSettings):
         True, description="0 takes GraphiQL away, the page that browsers see at /graphql; the API stays."
     )
     max_upload_bytes: int = Field(
-        SINGLE_PUT_BYTES, ge=1, le=SINGLE_PUT_BYTES, description="The largest file accepted, in bytes."
+        SINGLE_PUT_BYTES, ge=1, le=OBJECT_BYTES, description="The largest file accepted, in bytes."
+    )
+    multipart_bytes: int = Field(
+        100 * 1024**2,
+        ge=1,
+        le=SINGLE_PUT_BYTES,
+        description="The largest file that is sent in one PUT, in bytes; a larger one is sent in parts.",
+    )
+    quota_bytes: int | None = Field(
+        None,
+        ge=0,
+        description="What the originals of one user may hold in all, in bytes. Default: no limit.",
     )
     max_pixels: int = Field(
         100_000_000, ge=1, description="The largest picture decoded: width × height × frames."

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, or_
+from sqlalchemy import delete
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.models import Blob, DeletionOutbox, Media, Rendition, Upload, UploadStatus, utc_now
+from db.models import Blob, DeletionOutbox, Media, Rendition, utc_now
 
 
 async def give_to_collector(session: AsyncSession, blob_id: UUID, *, grace: timedelta) -> None:
@@ -35,7 +35,8 @@ async def lock_due(session: AsyncSession, *, limit: int) -> Sequence[DeletionOut
 async def forget_unneeded(session: AsyncSession, blob_id: UUID) -> bool:
     """Remove the blob's row and its renditions' if no media needs it; True when it is not needed.
 
-    A blob that an aborted or expired upload names keeps its row. After the commit nobody can come to need it.
+    A blob that a media still names, whose bytes were given up, keeps its row. After the commit nobody can
+    come to need it.
     """
     await session.exec(select(Blob.id).where(col(Blob.id) == blob_id).with_for_update())
     if await _is_needed(session, blob_id):
@@ -48,18 +49,7 @@ async def forget_unneeded(session: AsyncSession, blob_id: UUID) -> bool:
 
 async def _is_needed(session: AsyncSession, blob_id: UUID) -> bool:
     """Whether some media shows the blob, or may still come to show it."""
-    statement = (
-        select(Media.id)
-        .outerjoin(Upload, col(Upload.media_id) == col(Media.id))
-        .where(
-            col(Media.blob_id) == blob_id,
-            or_(
-                col(Upload.id).is_(None),
-                col(Upload.status).in_([UploadStatus.PENDING, UploadStatus.COMPLETED]),
-            ),
-        )
-        .limit(1)
-    )
+    statement = select(Media.id).where(col(Media.blob_id) == blob_id, col(Media.held_bytes) > 0).limit(1)
     return (await session.exec(statement)).first() is not None
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import CursorResult, case, delete, tuple_
 from sqlalchemy.dialects.postgresql import insert
@@ -34,6 +35,15 @@ async def take_keys(
         .execution_options(populate_existing=True)
     )
     return {row.key: row for row in taken.scalars()}
+
+
+async def release_keys(session: AsyncSession, owner_id: UUID, media_ids: Sequence[UUID]) -> None:
+    """Let go of the keys that were taken for these media, which are not made after all."""
+    if media_ids:
+        statement = delete(IdempotencyKey).where(
+            col(IdempotencyKey.owner_id) == owner_id, col(IdempotencyKey.media_id).in_(media_ids)
+        )
+        await session.exec(statement)
 
 
 async def forget_keys(session: AsyncSession, *, older_than: datetime, limit: int = 10_000) -> int:

@@ -137,18 +137,33 @@ class _Json(JSONB):
 
 
 class User(SQLModel, table=True):
+    """`used_bytes` is the sum of `held_bytes` of the user's media, kept by a trigger on them; whoever adds to
+    it up to the quota locks the row before. `quota_bytes` is null where the setting's default holds.
+    """
+
     __tablename__: ClassVar[Any] = "users"
 
     id: UUID = Field(default_factory=new_id, primary_key=True)
     username: str = Field(sa_type=Text, unique=True)
     role: Role = Field(sa_type=_text_enum(Role))
+    used_bytes: int = Field(default=0, sa_column=Column(BigInteger, server_default=text("0"), nullable=False))
+    quota_bytes: int | None = Field(default=None, sa_type=BigInteger)
     created_at: datetime = Field(default_factory=utc_now, sa_type=_TIMESTAMP)
 
 
 class Blob(SQLModel, table=True):
-    """Stored bytes under one key. `sha256` is ours, never a claim: null until `verified_at`."""
+    """Stored bytes under one key. `sha256` is ours, never a claim: null until `verified_at`.
+
+    `recipe` is the one by which everything was made from them: null until then. What the first media that
+    became READY with them learned is kept in `facts`, for those to come. A shared blob may be shown by media
+    of other owners than the first one, whose `owner_id` it bears; its key names nobody.
+    """
 
     __tablename__: ClassVar[Any] = "blobs"
+    __table_args__ = (
+        Index("blobs_owner_sha256", "owner_id", "sha256", postgresql_where=text("sha256 IS NOT NULL")),
+        Index("blobs_shared_sha256", "sha256", postgresql_where=text("is_shared AND sha256 IS NOT NULL")),
+    )
 
     id: UUID = Field(default_factory=new_id, primary_key=True)
     owner_id: UUID = Field(foreign_key="users.id", index=True)
@@ -157,7 +172,27 @@ class Blob(SQLModel, table=True):
     sha256: str | None = Field(default=None, sa_type=Text)
     etag: str | None = Field(default=None, sa_type=Text)
     verified_at: datetime | None = Field(default=None, sa_type=_TIMESTAMP)
+    is_shared: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    recipe: str | None = Field(default=None, sa_type=Text)
+    facts: dict[str, Any] | None = Field(default=None, sa_column=Column(_Json(none_as_null=True)))
     created_at: datetime = Field(default_factory=utc_now, sa_type=_TIMESTAMP)
+
+
+class BlobBlock(SQLModel, table=True):
+    """The SHA-256, ours, of block `number` (from 1) of a blob, for an owner who has sent the bytes.
+
+    Blocks are as long as the parts of a multipart upload of the blob's size (`services.parts.part_size`).
+    """
+
+    __tablename__: ClassVar[Any] = "blob_blocks"
+    __table_args__ = (Index("blob_blocks_owner_sha256", "owner_id", "sha256"),)
+
+    blob_id: UUID = Field(
+        sa_column=Column(ForeignKey("blobs.id", ondelete="CASCADE"), primary_key=True, nullable=False)
+    )
+    owner_id: UUID = Field(foreign_key="users.id", primary_key=True)
+    number: int = Field(primary_key=True)
+    sha256: bytes = Field(sa_type=LargeBinary)
 
 
 #: Names in the order of their bytes, capital letters of ASCII as small ones: the same in every database.
@@ -177,7 +212,11 @@ TAG_WORDS = "array_to_tsvector(array_remove(string_to_array(replace(slug, '_', '
 
 
 class Media(SQLModel, table=True):
-    """`mime_type`, `size` and, until `sha256_verified`, `sha256` are what the client claimed."""
+    """`mime_type`, `size` and, until `sha256_verified`, `sha256` are what the client claimed.
+
+    `held_bytes` is what the media takes of its owner's quota: its size from the request on, and 0 once its
+    bytes were given up, which is for good. Only while it is more is the blob needed.
+    """
 
     __tablename__: ClassVar[Any] = "media"
     # A list of one owner's begins with the owner, one of what is public holds nothing else, and one of
@@ -220,6 +259,7 @@ class Media(SQLModel, table=True):
     mime_type: str = Field(sa_type=Text)
     detected_mime_type: str | None = Field(default=None, sa_type=Text)
     size: int = Field(sa_type=BigInteger)
+    held_bytes: int = Field(default=0, sa_column=Column(BigInteger, server_default=text("0"), nullable=False))
     sha256: str | None = Field(default=None, sa_type=Text)
     sha256_verified: bool = False
     title: str | None = Field(default=None, sa_type=Text)
@@ -239,11 +279,18 @@ class Media(SQLModel, table=True):
 
 
 class Upload(SQLModel, table=True):
-    """`md5` is the client's optional second check; `sha256` and the size stand on the media."""
+    """`md5` is the client's optional second check; `sha256` and the size stand on the media.
+
+    `key` is where the bytes are sent: the blob's, or one to be copied from. An upload in parts has a
+    `part_size`, in bytes; `multipart_id` is the store's name for it, bound once when it is first opened.
+    `block_sha256s` are the client's claims of all parts, 32 bytes each. With `is_stored` there was nothing to
+    send: the bytes were here already.
+    """
 
     __tablename__: ClassVar[Any] = "uploads"
     __table_args__ = (
         Index("uploads_pending_expiry", "expires_at", postgresql_where=text("status = 'PENDING'")),
+        Index("uploads_pending_key", "key", unique=True, postgresql_where=text("status = 'PENDING'")),
     )
 
     id: UUID = Field(default_factory=new_id, primary_key=True)
@@ -252,8 +299,31 @@ class Upload(SQLModel, table=True):
     )
     key: str = Field(sa_type=Text)
     md5: str | None = Field(default=None, sa_type=Text)
+    part_size: int | None = Field(default=None, sa_type=BigInteger)
+    multipart_id: str | None = Field(default=None, sa_type=Text)
+    block_sha256s: bytes | None = Field(default=None, sa_type=LargeBinary)
+    is_stored: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     status: UploadStatus = Field(sa_type=_text_enum(UploadStatus))
     expires_at: datetime = Field(sa_type=_TIMESTAMP)
+    created_at: datetime = Field(default_factory=utc_now, sa_type=_TIMESTAMP)
+
+
+class PossessionChallenge(SQLModel, table=True):
+    """A proof that was asked of an upload's owner: that they hold the bytes of the blob too.
+
+    No foreign keys: how many somebody was asked is remembered when their upload or the blob is gone.
+    `offsets` are where the ranges begin, in bytes; `answered_at` is set by the one try there is.
+    """
+
+    __tablename__: ClassVar[Any] = "possession_challenges"
+    __table_args__ = (Index("possession_challenges_owner", "owner_id", "created_at"),)
+
+    upload_id: UUID = Field(primary_key=True)
+    owner_id: UUID
+    blob_id: UUID
+    nonce: str = Field(sa_type=Text)
+    offsets: list[int] = Field(sa_column=Column(ARRAY(BigInteger), nullable=False))
+    answered_at: datetime | None = Field(default=None, sa_type=_TIMESTAMP)
     created_at: datetime = Field(default_factory=utc_now, sa_type=_TIMESTAMP)
 
 

@@ -6,20 +6,32 @@ from functools import cached_property
 from typing import TypeVar
 from uuid import UUID
 
+import strawberry
 from strawberry.dataloader import DataLoader
 
 from db import models
 from resolvers.pages import connection_of
 from schema.connections import MediaConnection
 from schema.enums import Disposition
-from schema.scalars import URL
-from schema.types import HttpHeader, SignedUrl, SingleUploadTarget
+from schema.ids import global_id
+from schema.scalars import URL, BigInt
+from schema.types import (
+    HttpHeader,
+    MultipartUploadTarget,
+    SignedUrl,
+    SingleUploadTarget,
+    StoredUploadTarget,
+    UploadedPart,
+    UploadTarget,
+)
 from services.bundle import Services
 from services.delivery import Address
+from services.errors import StorageUnavailable
 from services.library import MediaPage
 from services.pages import PageRequest, page_request
+from services.uploads import PartsTarget, StoredTarget
 from storage.objects import Disposition as StoreDisposition
-from storage.objects import SignedGet
+from storage.objects import SignedGet, SignedPut
 
 Value = TypeVar("Value")
 
@@ -82,16 +94,45 @@ class RequestContext:
 
         return connection_of(page, count)
 
-    def upload_target(self, media: models.Media, upload: models.Upload) -> SingleUploadTarget | None:
-        signed = self.services.uploads.target(media, upload)
-        if signed is None:
+    def quota_of(self, user: models.User) -> int | None:
+        return self.services.quotas.of(user)
+
+    async def upload_target(self, media: models.Media, upload: models.Upload) -> UploadTarget | None:
+        target = self.services.uploads.target(media, upload)
+        match target:
+            case None:
+                return None
+            case StoredTarget():
+                return StoredUploadTarget(media_id=strawberry.ID(global_id("Media", target.media_id)))
+            case PartsTarget():
+                return MultipartUploadTarget(
+                    media_row=media,
+                    upload_row=upload,
+                    part_size=target.part_size,
+                    part_count=target.part_count,
+                )
+            case SignedPut():
+                return SingleUploadTarget(
+                    method="PUT",
+                    url=URL(target.url),
+                    headers=http_headers(target.headers),
+                    expires_at=target.expires_at,
+                )
+
+    async def missing_parts(self, media: models.Media, upload: models.Upload) -> list[int]:
+        return await self.services.parts.missing(media, upload)
+
+    async def received_parts(self, upload: models.Upload) -> list[UploadedPart] | None:
+        if upload.part_size is None or upload.status is not models.UploadStatus.PENDING:
             return None
-        return SingleUploadTarget(
-            method="PUT",
-            url=URL(signed.url),
-            headers=[HttpHeader(name=name, value=value) for name, value in signed.headers.items()],
-            expires_at=signed.expires_at,
-        )
+        try:
+            received = await self.services.parts.received(upload)
+        except StorageUnavailable:
+            return None
+        return [
+            UploadedPart(number=part.number, size=BigInt(part.byte_size), sha256=part.sha256)
+            for part in received
+        ]
 
     def original_url(
         self, media: models.Media, blob: models.Blob, disposition: Disposition
@@ -125,3 +166,7 @@ class RequestContext:
 
 def _signed_url(address: SignedGet | Address) -> SignedUrl:
     return SignedUrl(url=URL(address.url), expires_at=address.expires_at)
+
+
+def http_headers(headers: Mapping[str, str]) -> list[HttpHeader]:
+    return [HttpHeader(name=name, value=value) for name, value in headers.items()]

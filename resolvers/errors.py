@@ -9,8 +9,27 @@ from graphql import GraphQLError, GraphQLFormattedError
 from strawberry.extensions import MaskErrors
 
 from schema.enums import ErrorCode
-from schema.errors import ConflictError, GenericError, InvalidInputError, NotFoundError, UserError
-from services.errors import Conflict, Forbidden, InvalidInput, NotFound, Refusal, Rejected
+from schema.errors import (
+    ConflictError,
+    GenericError,
+    InvalidInputError,
+    NotFoundError,
+    PartsMissingError,
+    QuotaExceededError,
+    UserError,
+)
+from schema.scalars import BigInt
+from services.errors import (
+    Conflict,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    PartsMissing,
+    QuotaExceeded,
+    Refusal,
+    Rejected,
+    StorageUnavailable,
+)
 
 log = structlog.get_logger()
 
@@ -35,6 +54,16 @@ def _user_error(refusal: Refusal) -> UserError:
             return ConflictError(
                 code=code, message=refusal.message, path=path, current_version=refusal.current_version
             )
+        case QuotaExceeded():
+            return QuotaExceededError(
+                code=code,
+                message=refusal.message,
+                path=path,
+                limit=BigInt(refusal.limit),
+                used=BigInt(refusal.used),
+            )
+        case PartsMissing():
+            return PartsMissingError(code=code, message=refusal.message, path=path, missing=refusal.missing)
         case InvalidInput():
             return InvalidInputError(code=code, message=refusal.message, path=path)
         case NotFound():
@@ -56,6 +85,10 @@ def _trace_id() -> str:
     return structlog.contextvars.get_contextvars().get("trace_id") or uuid4().hex
 
 
+#: Everything else that is refused is the client's to mend.
+_TOP_LEVEL_CODES: dict[type[Exception], str] = {Forbidden: "FORBIDDEN", StorageUnavailable: "INTERNAL"}
+
+
 class ErrorPolicy(MaskErrors):
     """Gives every top-level error a code and the trace id, and hides what clients can't mend.
 
@@ -72,7 +105,7 @@ def _published(error: GraphQLError, trace_id: str) -> GraphQLError:
     message, code = error.message, "BAD_USER_INPUT"
     if isinstance(original, Refusal | Rejected):
         message = str(original)
-        code = "FORBIDDEN" if isinstance(original, Forbidden) else code
+        code = _TOP_LEVEL_CODES.get(type(original), code)
     elif original is not None and not isinstance(original, GraphQLError):
         log.error("request_failed", path=_path(error.path), exc_info=original)
         message, code = "Something went wrong inside the service.", "INTERNAL"

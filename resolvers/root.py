@@ -10,7 +10,14 @@ from resolvers import processing as processing_resolvers
 from resolvers import tags as tag_resolvers
 from resolvers import uploads as upload_resolvers
 from resolvers.execution import EXTENSIONS, DarkroomSchema
-from schema.errors import ConflictError, GenericError, InvalidInputError, NotFoundError
+from schema.errors import (
+    ConflictError,
+    GenericError,
+    InvalidInputError,
+    NotFoundError,
+    PartsMissingError,
+    QuotaExceededError,
+)
 from schema.scalars import SCALARS
 from schema.types import Rendition
 
@@ -49,6 +56,10 @@ class Mutation:
     request_uploads = strawberry.mutation(
         resolver=upload_resolvers.request_uploads,
         description="Announce up to 100 files; one that is refused does not hold back the others.",
+    )
+    sign_upload_parts = strawberry.mutation(
+        resolver=upload_resolvers.sign_upload_parts,
+        description="Addresses for parts of an upload, as often as they are asked for: an expired one too.",
     )
     finalize_upload = strawberry.mutation(
         resolver=upload_resolvers.finalize_upload,
@@ -104,7 +115,15 @@ schema = DarkroomSchema(
     query=Query,
     mutation=Mutation,
     subscription=Subscription,
-    types=[Rendition, GenericError, InvalidInputError, NotFoundError, ConflictError],
+    types=[
+        Rendition,
+        GenericError,
+        InvalidInputError,
+        NotFoundError,
+        ConflictError,
+        PartsMissingError,
+        QuotaExceededError,
+    ],
     config=StrawberryConfig(scalar_map=SCALARS),
     extensions=EXTENSIONS,
 )

@@ -5,16 +5,18 @@ from uuid import UUID
 
 import strawberry
 
+from resolvers.context import http_headers
 from resolvers.errors import bad_user_input, user_errors
 from resolvers.info import Info
 from schema.enums import Visibility
 from schema.ids import id_of
 from schema.inputs import RequestUploadInput
-from schema.payloads import MediaPayload, RequestUploadPayload, UploadPayload
-from schema.types import Media, Upload
+from schema.payloads import MediaPayload, RequestUploadPayload, SignUploadPartsPayload, UploadPayload
+from schema.scalars import URL
+from schema.types import Media, Upload, UploadPart
 from services.errors import NotFound, Refusal, Rejected
 from services.repeated_requests import RequestedUpload
-from services.upload_requests import UploadRequest
+from services.upload_requests import Blocks, UploadRequest
 
 UploadId = Annotated[strawberry.ID, strawberry.argument(description="The upload's id.")]
 
@@ -40,9 +42,32 @@ async def request_uploads(
     return [_payload(input, answer) for input, answer in zip(inputs, answers, strict=True)]
 
 
+async def sign_upload_parts(
+    info: Info,
+    upload_id: UploadId,
+    numbers: Annotated[list[int], strawberry.argument(description="Which parts, 100 at most.")],
+) -> SignUploadPartsPayload:
+    try:
+        signed = await info.context.services.parts.sign(info.context.viewer, _row_id(upload_id), numbers)
+    except Refusal as refusal:
+        return SignUploadPartsPayload(user_errors=user_errors(refusal))
+    return SignUploadPartsPayload(
+        parts=[
+            UploadPart(
+                number=part.number,
+                method="PUT",
+                url=URL(part.put.url),
+                headers=http_headers(part.put.headers),
+                expires_at=part.put.expires_at,
+            )
+            for part in signed
+        ]
+    )
+
+
 async def finalize_upload(info: Info, upload_id: UploadId) -> MediaPayload:
     try:
-        row = await info.context.services.uploads.finalize(info.context.viewer, _row_id(upload_id))
+        row = await info.context.services.finalizing.finalize(info.context.viewer, _row_id(upload_id))
     except Refusal as refusal:
         return MediaPayload(user_errors=user_errors(refusal))
     return MediaPayload(media=Media.of(row))
@@ -75,6 +100,7 @@ def _request(input: RequestUploadInput) -> UploadRequest:
         tags=input.tags or (),
         metadata=input.metadata,
         visibility=input.visibility or Visibility.PRIVATE,
+        blocks=None if input.blocks is None else Blocks(size=input.blocks.size, sha256s=input.blocks.sha256s),
         idempotency_key=input.client_mutation_id,
     )
 

@@ -13,7 +13,7 @@ from db import models
 if TYPE_CHECKING:
     from schema.connections import MediaConnection
     from schema.enums import Disposition
-    from schema.types import SignedUrl, SingleUploadTarget
+    from schema.types import SignedUrl, UploadedPart, UploadTarget
 
 Key = TypeVar("Key", contravariant=True)
 Value = TypeVar("Value", covariant=True)
@@ -42,7 +42,13 @@ class Context(Protocol):
     @property
     def user(self) -> Loader[UUID, models.User | None]: ...
 
-    def upload_target(self, media: models.Media, upload: models.Upload) -> "SingleUploadTarget | None": ...
+    def quota_of(self, user: models.User) -> int | None: ...
+
+    async def upload_target(self, media: models.Media, upload: models.Upload) -> "UploadTarget | None": ...
+
+    async def missing_parts(self, media: models.Media, upload: models.Upload) -> list[int]: ...
+
+    async def received_parts(self, upload: models.Upload) -> "list[UploadedPart] | None": ...
 
     def original_url(
         self, media: models.Media, blob: models.Blob, disposition: "Disposition"

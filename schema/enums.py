@@ -42,9 +42,11 @@ class ErrorCode(StrEnum):
     NOT_FOUND = "NOT_FOUND"
     FORBIDDEN = "FORBIDDEN"
     CONFLICT = "CONFLICT"
+    QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
     FILE_TOO_LARGE = "FILE_TOO_LARGE"
     UNSUPPORTED_TYPE = "UNSUPPORTED_TYPE"
     OBJECT_MISSING = "OBJECT_MISSING"
+    PARTS_MISSING = "PARTS_MISSING"
     SIZE_MISMATCH = "SIZE_MISMATCH"
     UPLOAD_EXPIRED = "UPLOAD_EXPIRED"
     STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
@@ -152,9 +154,11 @@ _describe(
     NOT_FOUND="There is no such thing, or it is not yours.",
     FORBIDDEN="This is not for you to do.",
     CONFLICT="The thing is in a state that forbids this.",
+    QUOTA_EXCEEDED="There is no room for these bytes in the quota.",
     FILE_TOO_LARGE="The file is larger than what is accepted.",
     UNSUPPORTED_TYPE="Files of this type are not accepted.",
     OBJECT_MISSING="The bytes have not arrived yet.",
+    PARTS_MISSING="Not all parts have arrived as announced.",
     SIZE_MISMATCH="The stored bytes are not as many as were announced.",
     UPLOAD_EXPIRED="The upload was not finished in time.",
     STORAGE_UNAVAILABLE="The object store does not answer; try again later.",

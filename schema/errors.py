@@ -3,6 +3,7 @@
 import strawberry
 
 from schema.enums import ErrorCode
+from schema.scalars import BigInt
 
 
 @strawberry.interface(description="Something that the user can mend.")
@@ -25,6 +26,17 @@ class InvalidInputError(UserError):
 @strawberry.type(description="There is no such thing, or it is not yours.")
 class NotFoundError(UserError):
     pass
+
+
+@strawberry.type(description="There is no room for these bytes.")
+class QuotaExceededError(UserError):
+    limit: BigInt = strawberry.field(description="What your originals may have in all, in bytes.")
+    used: BigInt = strawberry.field(description="What they have, in bytes.")
+
+
+@strawberry.type(description="Not all parts are stored as they were announced.")
+class PartsMissingError(UserError):
+    missing: list[int] = strawberry.field(description="The numbers of the parts to send.")
 
 
 @strawberry.type(description="The thing is in a state that forbids this.")

@@ -9,6 +9,15 @@ from schema.enums import MediaKind, MediaScope, MediaStatus, Visibility
 from schema.scalars import BigInt
 
 
+@strawberry.input(description="The hashes of a file's blocks, by which parts that are stored are known.")
+class BlocksInput:
+    size: int = strawberry.field(
+        description="The length of a block in bytes: exactly the part size, which is size / 10,000 rounded "
+        "up to 1 MiB, at least 5 MiB; the last block may be shorter."
+    )
+    sha256s: list[str] = strawberry.field(description="The SHA-256 of each block in hex, in order.")
+
+
 @strawberry.input(description="A file that is to be uploaded.")
 class RequestUploadInput:
     client_mutation_id: str | None = strawberry.field(
@@ -43,6 +52,11 @@ class RequestUploadInput:
     )
     visibility: Visibility | None = strawberry.field(
         default=Visibility.PRIVATE, description="Who may look at it."
+    )
+    blocks: BlocksInput | None = strawberry.field(
+        default=None,
+        description="Hashes of its blocks: parts that you have stored already need not be sent again, and "
+        "the store refuses other bytes for the others. They count only for a file that is sent in parts.",
     )
 
 

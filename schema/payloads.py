@@ -3,7 +3,7 @@
 import strawberry
 
 from schema.errors import UserError
-from schema.types import Media, Tag, Upload
+from schema.types import Media, Tag, Upload, UploadPart
 
 _ERRORS = "Why nothing was done; empty when it was."
 
@@ -27,6 +27,14 @@ class MediaPayload:
 @strawberry.type(description="The answer to a change of an upload.")
 class UploadPayload:
     upload: Upload | None = strawberry.field(default=None, description="The upload as it is now.")
+    user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
+
+
+@strawberry.type(description="The answer to a request for addresses of parts.")
+class SignUploadPartsPayload:
+    parts: list[UploadPart] = strawberry.field(
+        default_factory=list, description="An address for each number, in the order asked."
+    )
     user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
 
 

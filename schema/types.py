@@ -42,8 +42,29 @@ class User(Node):
 
     @strawberry.field(description="What the user may do; only for oneself and admins, else null.")
     def role(self, info: Info) -> Role | None:
+        return self.row.role if self._is_shown_to(info) else None
+
+    @strawberry.field(
+        description="The size of the user's originals in all, in bytes, announced ones included; "
+        "only for oneself and admins, else null."
+    )
+    async def used_bytes(self, info: Info) -> BigInt | None:
+        # As it is now: who asks was read when the connection, or the process, began.
+        row = await info.context.user.load(self.row.id) if self._is_shown_to(info) else None
+        return None if row is None else BigInt(row.used_bytes)
+
+    @strawberry.field(
+        description="What the user's originals may have in all, in bytes, null where nothing limits them; "
+        "only for oneself and admins, else null."
+    )
+    async def quota_bytes(self, info: Info) -> BigInt | None:
+        row = await info.context.user.load(self.row.id) if self._is_shown_to(info) else None
+        quota = None if row is None else info.context.quota_of(row)
+        return None if quota is None else BigInt(quota)
+
+    def _is_shown_to(self, info: Info) -> bool:
         viewer = info.context.viewer
-        return self.row.role if self.row.id == viewer.id or viewer.role is Role.ADMIN else None
+        return self.row.id == viewer.id or viewer.role is Role.ADMIN
 
 
 @strawberry.type(description="A word that its owner puts on media to find them again.")
@@ -162,10 +183,53 @@ class SingleUploadTarget:
     )
 
 
+@strawberry.type(description="A file that is sent in parts, each to an address of `signUploadParts`.")
+class MultipartUploadTarget:
+    media_row: strawberry.Private[models.Media]
+    upload_row: strawberry.Private[models.Upload]
+    part_size: int = strawberry.field(
+        description="The length in bytes of every part but the last: size / 10,000 rounded up to 1 MiB, "
+        "at least 5 MiB."
+    )
+    part_count: int = strawberry.field(description="How many parts there are; they are numbered from 1.")
+
+    @strawberry.field(
+        description="The numbers of the parts that are not stored as announced, asked from the store: "
+        "what is left to send."
+    )
+    async def missing(self, info: Info) -> list[int]:
+        return await info.context.missing_parts(self.media_row, self.upload_row)
+
+
+@strawberry.type(description="The bytes are stored already: there is nothing to send.")
+class StoredUploadTarget:
+    media_id: strawberry.ID = strawberry.field(description="The media that shows them.")
+
+
 UploadTarget = Annotated[
-    Union[SingleUploadTarget],  # noqa: UP007
+    SingleUploadTarget | MultipartUploadTarget | StoredUploadTarget,
     strawberry.union("UploadTarget", description="Where the bytes of an upload go."),
 ]
+
+
+@strawberry.type(description="One permitted request that sends one part.")
+class UploadPart:
+    number: int = strawberry.field(description="Which part, from 1.")
+    method: str = strawberry.field(description="The HTTP method, PUT.")
+    url: URL = strawberry.field(description="The signed address; it takes exactly this part's bytes.")
+    headers: list[HttpHeader] = strawberry.field(description="Send exactly these headers.")
+    expires_at: datetime = strawberry.field(
+        description="Until when the request must have begun; ask for the part again afterwards."
+    )
+
+
+@strawberry.type(description="A part that the store holds.")
+class UploadedPart:
+    number: int = strawberry.field(description="Which part, from 1.")
+    size: BigInt = strawberry.field(description="Its length in bytes.")
+    sha256: str | None = strawberry.field(
+        description="Its SHA-256 in lower-case hex, where the store keeps one."
+    )
 
 
 @strawberry.type(description="The sending of one media's bytes to the object store.")
@@ -187,9 +251,18 @@ class Upload(Node):
             expires_at=row.expires_at,
         )
 
-    @strawberry.field(description="Where to send the bytes, freshly signed; null once the upload has ended.")
-    def target(self, info: Info) -> UploadTarget | None:
-        return info.context.upload_target(self.media_row, self.row)
+    @strawberry.field(
+        description="Where to send the bytes, freshly signed; null once they were sent or the upload ended."
+    )
+    async def target(self, info: Info) -> UploadTarget | None:
+        return await info.context.upload_target(self.media_row, self.row)
+
+    @strawberry.field(
+        description="The parts that the store holds, by number; null for an upload in one request or one "
+        "that has ended, and while the store can't be asked."
+    )
+    async def received_parts(self, info: Info) -> list[UploadedPart] | None:
+        return await info.context.received_parts(self.row)
 
 
 @strawberry.type(description="One file with all that is known of it and made from it.")

@@ -3,13 +3,16 @@
 from dataclasses import dataclass
 
 from services.delivery import Delivery
+from services.finalizing import Finalizing
 from services.housekeeping import Housekeeping
 from services.library import Library
 from services.live import LiveEvents
 from services.lookups import Lookups
+from services.parts import Parts
 from services.processing import Processing
 from services.processing_control import ProcessingControl
 from services.publications import Publications
+from services.quotas import Quotas
 from services.tag_deletion import TagDeletion
 from services.tags import Tags
 from services.uploads import Uploads
@@ -18,6 +21,9 @@ from services.uploads import Uploads
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     uploads: Uploads
+    parts: Parts
+    finalizing: Finalizing
+    quotas: Quotas
     library: Library
     tags: Tags
     tag_deletion: TagDeletion

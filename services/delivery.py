@@ -23,7 +23,7 @@ class Delivery:
     address_lifetime: timedelta
 
     def original(self, media: Media, blob: Blob, disposition: Disposition) -> SignedGet | None:
-        """The bytes as they came; None before an upload was finalized.
+        """The bytes as they came; None before an upload was finalized and once they were given up.
 
         They are untrusted for as long as they live, so they are never shown inline (InvalidInput).
         """
@@ -32,7 +32,7 @@ class Delivery:
                 "disposition INLINE is refused for an original: only renditions are shown inline.",
                 "disposition",
             )
-        if blob.etag is None:
+        if blob.etag is None or media.held_bytes == 0:
             return None
         return self.store.sign_get(
             blob.key,

@@ -9,6 +9,9 @@ Refusal
 ├── FileTooLarge
 ├── UnsupportedType
 ├── ObjectMissing
+├── PartsMissing
+├── QuotaExceeded
+├── ChallengeFailed
 ├── SizeMismatch
 ├── UploadExpired
 └── StorageUnavailable
@@ -69,6 +72,29 @@ class UnsupportedType(Refusal):
 
 class ObjectMissing(Refusal):
     code = "OBJECT_MISSING"
+
+
+class PartsMissing(Refusal):
+    code = "PARTS_MISSING"
+
+    def __init__(self, message: str, *path: str, missing: list[int]) -> None:
+        super().__init__(message, *path)
+        self.missing = missing
+
+
+class QuotaExceeded(Refusal):
+    """`limit` and `used` in bytes."""
+
+    code = "QUOTA_EXCEEDED"
+
+    def __init__(self, message: str, *path: str, limit: int, used: int) -> None:
+        super().__init__(message, *path)
+        self.limit = limit
+        self.used = used
+
+
+class ChallengeFailed(Refusal):
+    code = "CHALLENGE_FAILED"
 
 
 class SizeMismatch(Refusal):

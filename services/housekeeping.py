@@ -16,7 +16,7 @@ from db.idempotency import forget_keys
 from db.jobs import prune_job_log
 from db.models import utc_now
 from db.sessions import Sessions
-from services.keys import renditions_prefix
+from services.keys import renditions_prefix, staging_key
 from services.processing import Processing
 from services.publications import Publications
 from services.repeated_requests import KEY_RETENTION
@@ -86,8 +86,11 @@ class Housekeeping:
 
     async def _remove(self, blob_id: UUID, key: str, leased_until: datetime) -> None:
         try:
+            sent_to = [key, staging_key(key)]
+            for each in sent_to:
+                await self.uploads.parts.abort(each)
             made = [entry.key async for entry in self.store.list(renditions_prefix(key))]
-            await self.store.delete([key, *made])
+            await self.store.delete([*sent_to, *made])
         except Exception:
             log.warning("objects_not_removed", blob=str(blob_id), exc_info=True)
             return

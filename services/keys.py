@@ -16,6 +16,11 @@ def original_key(owner_id: UUID, blob_id: UUID, mime_type: str, at: datetime) ->
     return f"{owner_id}/{at:%Y/%m/%d}/{blob_id}.{ACCEPTED[mime_type]}"
 
 
+def staging_key(original: str) -> str:
+    """Where the bytes of an original are sent when its own key must not be signed for."""
+    return f"staging/{original}"
+
+
 def renditions_prefix(original: str) -> str:
     """Everything made from an original lies beneath this, and nothing else does."""
     return original.rpartition(".")[0] + "/"

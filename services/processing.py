@@ -17,6 +17,7 @@ from uuid import UUID
 import structlog
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from db.blobs import give_to_collector
 from db.media import change_media, lock_media
 from db.models import (
     Blob,
@@ -37,6 +38,7 @@ from services.image_steps import WORK, StepInput, StepOutcome
 from services.processing_steps import queue_step, succeed_step
 from services.publications import queue_publication
 from services.step_failures import StepFailure, failure_of
+from services.upload_rows import COLLECTION_GRACE
 from storage.objects import ObjectStore
 
 log = structlog.get_logger()
@@ -63,6 +65,10 @@ _LOST = StepFailure(
 )
 
 
+#: The bytes are not what was announced: they are given up.
+_NOT_AS_ANNOUNCED = frozenset({FailureCode.CHECKSUM_MISMATCH, FailureCode.SIZE_MISMATCH})
+
+
 class _OvertakenError(Exception):
     """The step that is worked on is no longer this attempt's."""
 
@@ -82,13 +88,14 @@ class _Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Processing:
-    """`work_dir` is where the private copies lie while they are worked on."""
+    """`work_dir` is where the private copies lie while they are worked on; `grace` is the collector's."""
 
     sessions: Sessions
     store: ObjectStore
     doorbell: Doorbell
     limits: ImageLimits
     work_dir: Path
+    grace: timedelta = COLLECTION_GRACE
 
     async def run_step(self, step_id: UUID, *, expected_attempt: int, job_id: int) -> None:
         """Run one delivery of a job to its end: success, retry, failure or nothing to do.
@@ -212,7 +219,11 @@ class Processing:
             step.status = StepStatus.FAILED
             step.failure_code, step.failure_message = failure.code, failure.message
             step.finished_at = step.updated_at = utc_now()
-            await change_media(session, media, MediaEventType.STATUS_CHANGED, **_failed(failure, step))
+            values = _failed(failure, step)
+            if failure.code in _NOT_AS_ANNOUNCED:
+                values["held_bytes"] = 0
+                await give_to_collector(session, media.blob_id, grace=self.grace)
+            await change_media(session, media, MediaEventType.STATUS_CHANGED, **values)
         await self.doorbell.ring()
 
     async def _hand_back(self, claim: _Claim) -> None:

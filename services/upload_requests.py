@@ -1,6 +1,7 @@
 """What a client claims of a file it wants to send, and the check of every field of it."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
@@ -12,6 +13,17 @@ from db.models import Visibility, new_id
 from services import validation
 from services.errors import FileTooLarge, InvalidInput, Refusal, Rejected, UnsupportedType, collecting
 from services.formats import ACCEPTED
+from services.parts import part_count, part_size
+
+_IS_SHA256 = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocks:
+    """The SHA-256 in hex of each block of `size` bytes of a file, the last one shorter."""
+
+    size: int
+    sha256s: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +40,7 @@ class UploadRequest:
     tags: Sequence[str] = ()
     metadata: object = None
     visibility: Visibility = Visibility.PRIVATE
+    blocks: Blocks | None = None
     #: The client's own name for this request, under which it may send it again.
     idempotency_key: str | None = None
 
@@ -49,9 +62,15 @@ class CleanUploadRequest:
     tags: dict[str, str] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     visibility: Visibility = Visibility.PRIVATE
+    #: One for each part, in lower-case hex.
+    blocks: tuple[str, ...] | None = None
     idempotency_key: str | None = None
     #: Of the media that this request makes, if it makes one.
     media_id: UUID = field(default_factory=new_id)
+
+    @property
+    def block_digests(self) -> bytes | None:
+        return None if self.blocks is None else bytes.fromhex("".join(self.blocks))
 
     @property
     def digest(self) -> bytes:
@@ -94,6 +113,8 @@ def clean_request(request: UploadRequest, *, max_bytes: int) -> CleanUploadReque
     with collecting(refusals):
         metadata = validation.clean_metadata(request.metadata)
     with collecting(refusals):
+        blocks = _clean_blocks(request.blocks, request.size)
+    with collecting(refusals):
         idempotency_key = validation.clean_idempotency_key(request.idempotency_key)
     if refusals:
         raise Rejected(refusals)
@@ -108,6 +129,7 @@ def clean_request(request: UploadRequest, *, max_bytes: int) -> CleanUploadReque
         tags=tags,
         metadata=metadata,
         visibility=request.visibility,
+        blocks=blocks,
         idempotency_key=idempotency_key,
     )
 
@@ -119,6 +141,31 @@ def _clean_accepted_type(value: str) -> str:
             f"mimeType {mime_type} is not accepted: send one of {', '.join(sorted(ACCEPTED))}.", "mimeType"
         )
     return mime_type
+
+
+def _clean_blocks(blocks: Blocks | None, size: int) -> tuple[str, ...] | None:
+    if blocks is None or size < 1:
+        return None
+    length, count = part_size(size), part_count(size)
+    if blocks.size != length:
+        raise InvalidInput(
+            f"blocks.size must be {length:,} bytes, the part size of this file, not {blocks.size:,}.",
+            "blocks",
+            "size",
+        )
+    if len(blocks.sha256s) != count:
+        raise InvalidInput(
+            f"blocks.sha256s must be {count:,}, one for each block, not {len(blocks.sha256s):,}.",
+            "blocks",
+            "sha256s",
+        )
+    return tuple([_clean_block(digest) for digest in blocks.sha256s])
+
+
+def _clean_block(digest: str) -> str:
+    if not _IS_SHA256.fullmatch(digest):
+        raise InvalidInput("blocks.sha256s must be SHA-256 digests of 64 hex digits.", "blocks", "sha256s")
+    return digest.lower()
 
 
 def _check_size(size: int, max_bytes: int) -> None:

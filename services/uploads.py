@@ -4,22 +4,22 @@ The bytes never pass here. What the client says of them is a claim: it is signed
 enforces, and compared with the stored bytes when they are processed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+import structlog
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.blobs import give_to_collector
-from db.media import change_media, create_media, lock_media
+from db.idempotency import release_keys
+from db.media import create_media
 from db.models import (
     Blob,
     FailureCode,
     Media,
-    MediaEventType,
     MediaStatus,
     Upload,
     UploadStatus,
@@ -31,35 +31,52 @@ from db.sessions import Sessions
 from db.tags import ensure_tags, hold_tags, link_tags
 from pubsub.doorbell import Doorbell
 from services import keys
-from services.errors import (
-    Conflict,
-    InvalidInput,
-    NotFound,
-    ObjectMissing,
-    Rejected,
-    SizeMismatch,
-    StorageUnavailable,
-    UploadExpired,
-)
+from services.errors import Conflict, InvalidInput, NotFound, QuotaExceeded, Rejected
 from services.formats import kind_of
-from services.processing_steps import start_processing
+from services.parts import Parts, part_count, part_size
+from services.quotas import Quotas
 from services.repeated_requests import RequestedUpload, answer_repeated, find_repeated
 from services.upload_requests import CleanUploadRequest, UploadRequest, clean_request
-from storage.errors import StorageUnavailableError
-from storage.objects import ObjectInfo, ObjectStore, SignedPut
+from services.upload_rows import COLLECTION_GRACE, UPLOAD_ID, end_upload, find_upload, lock_upload
+from storage.errors import StorageError
+from storage.objects import ObjectStore, SignedPut
+
+log = structlog.get_logger()
 
 MAX_REQUESTS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadLimits:
-    """`max_bytes` is what one PUT may carry; an address is signed anew as long as its upload lives."""
+    """`multipart_bytes` is the largest file that is sent in one PUT; an address is signed anew as long as its
+    upload lives. With `staging` bytes are sent to a key of their own and copied when they are finalized: for
+    stores whose signed addresses can overwrite.
+    """
 
     max_bytes: int
+    multipart_bytes: int = 100 * 1024**2
+    staging: bool = False
     address_lifetime: timedelta = timedelta(minutes=5)
     upload_lifetime: timedelta = timedelta(hours=24)
-    #: Longer than any live address plus the longest PUT (two hours): only then are bytes collected.
-    collection_grace: timedelta = timedelta(hours=3)
+    collection_grace: timedelta = COLLECTION_GRACE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTarget:
+    """The bytes are stored already: there is nothing to send."""
+
+    media_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartsTarget:
+    """The file is sent in parts of `part_size` bytes, the last one shorter."""
+
+    part_size: int
+    part_count: int
+
+
+Target = SignedPut | PartsTarget | StoredTarget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +85,8 @@ class Uploads:
     store: ObjectStore
     doorbell: Doorbell
     limits: UploadLimits
+    quotas: Quotas
+    parts: Parts
 
     async def request(
         self, owner: User, requests: Sequence[UploadRequest]
@@ -75,8 +94,8 @@ class Uploads:
         """Answer each request with its media and upload, or with all that is wrong with it.
 
         One that comes again under its idempotency key gets the same media as the first time; another one
-        under that key is a Conflict. A refused request does not hold back the others. At most 100 at once,
-        else Rejected is raised.
+        under that key is a Conflict. A refused request does not hold back the others; one that passes the
+        quota is refused whatever comes at once. At most 100 at once, else Rejected is raised.
         """
         if len(requests) > MAX_REQUESTS:
             raise Rejected(
@@ -100,18 +119,37 @@ class Uploads:
 
     async def _create_all(
         self, session: AsyncSession, owner: User, requests: Sequence[CleanUploadRequest]
-    ) -> dict[CleanUploadRequest, RequestedUpload]:
+    ) -> dict[CleanUploadRequest, RequestedUpload | Rejected]:
+        if not requests:
+            return {}
         # All tags first and in one order: two calls at once can't wait for each other.
-        names = {slug: name for request in requests for slug, name in request.tags.items()}
-        if names:
+        if any(request.tags for request in requests):
             await hold_tags(session, owner.id)
+        refused = await self._reserve(session, owner, requests)
+        fitting = [request for request in requests if request not in refused]
+        names = {slug: name for request in fitting for slug, name in request.tags.items()}
         tags = await ensure_tags(session, owner.id, names)
-        created = {request: await self._create(session, owner, request) for request in requests}
+        created = {request: await self._create(session, owner, request) for request in fitting}
         await link_tags(
             session,
             [(made.media.id, tags[slug].id) for request, made in created.items() for slug in request.tags],
         )
-        return created
+        return {**created, **refused}
+
+    async def _reserve(
+        self, session: AsyncSession, owner: User, requests: Sequence[CleanUploadRequest]
+    ) -> Mapping[CleanUploadRequest, Rejected]:
+        """Those that there is no room for. The others' is theirs: nobody else adds before the commit."""
+        account = await self.quotas.lock(session, owner)
+        refused = {}
+        for request in requests:
+            try:
+                account.reserve(request.size)
+            except QuotaExceeded as refusal:
+                refused[request] = Rejected([refusal])
+        # Sent again when there is room, such a request is to be answered anew.
+        await release_keys(session, owner.id, [request.media_id for request in refused])
+        return refused
 
     async def _create(
         self, session: AsyncSession, owner: User, request: CleanUploadRequest
@@ -119,6 +157,7 @@ class Uploads:
         now = utc_now()
         blob_id = new_id()
         key = keys.original_key(owner.id, blob_id, request.mime_type, now)
+        in_parts = request.size > self.limits.multipart_bytes
         media = Media(
             id=request.media_id,
             owner_id=owner.id,
@@ -129,6 +168,7 @@ class Uploads:
             filename=request.filename,
             mime_type=request.mime_type,
             size=request.size,
+            held_bytes=request.size,
             sha256=request.sha256,
             title=request.title,
             description=request.description,
@@ -138,8 +178,10 @@ class Uploads:
         )
         upload = Upload(
             media_id=media.id,
-            key=key,
+            key=keys.staging_key(key) if self.limits.staging else key,
             md5=request.md5,
+            part_size=part_size(request.size) if in_parts else None,
+            block_sha256s=request.block_digests if in_parts else None,
             status=UploadStatus.PENDING,
             expires_at=now + self.limits.upload_lifetime,
         )
@@ -149,11 +191,15 @@ class Uploads:
         session.add(upload)
         return RequestedUpload(media=media, upload=upload)
 
-    def target(self, media: Media, upload: Upload) -> SignedPut | None:
-        """A freshly signed address for the bytes; None once the upload has ended."""
+    def target(self, media: Media, upload: Upload) -> Target | None:
+        """Where the bytes go, an address freshly signed; None once the upload has ended."""
+        if upload.is_stored:
+            return StoredTarget(media_id=media.id)
         remaining = upload.expires_at - utc_now()
         if upload.status is not UploadStatus.PENDING or remaining < timedelta(seconds=1):
             return None
+        if upload.part_size is not None:
+            return PartsTarget(part_size=upload.part_size, part_count=part_count(media.size))
         return self.store.sign_put(
             upload.key,
             content_type=media.mime_type,
@@ -163,161 +209,79 @@ class Uploads:
             expires_in=min(self.limits.address_lifetime, remaining),
         )
 
-    async def finalize(self, owner: User, upload_id: UUID) -> Media:
-        """Start the processing of what was stored; called again, answer the same media.
-
-        Raises ObjectMissing before the bytes are there, SizeMismatch where the store holds another size
-        (then the media is FAILED), Conflict after an abort, UploadExpired, NotFound, StorageUnavailable.
-        """
-        upload = await self._find(owner, upload_id)
-        stored = await self._head(upload.key) if upload.status is UploadStatus.PENDING else None
-        async with self.sessions.begin() as session:
-            media, upload = await _lock_upload(session, owner, upload)
-            if upload.status is UploadStatus.COMPLETED:
-                return media
-            _refuse_ended(media, upload)
-            if stored is None:
-                raise ObjectMissing(
-                    "Nothing is stored for this upload yet: send the bytes to upload.target first.",
-                    "uploadId",
-                )
-            await self._complete(session, media, upload, stored)
-        await self.doorbell.ring()
-        if media.status is MediaStatus.FAILED:
-            raise SizeMismatch(media.failure_message or "", "uploadId")
-        return media
-
     async def abort(self, owner: User, upload_id: UUID) -> tuple[Media, Upload]:
         """End the upload: the media is FAILED/CANCELLED, the collector removes what was stored. Repeatable.
 
         Raises Conflict once it is finalized, NotFound.
         """
-        upload = await self._find(owner, upload_id)
+        found, _ = await find_upload(self.sessions, owner, upload_id)
         async with self.sessions.begin() as session:
-            media, upload = await _lock_upload(session, owner, upload)
+            media, upload = await lock_upload(session, found.id, owner.id)
             if upload.status is UploadStatus.COMPLETED:
                 raise Conflict(
                     "This upload is finalized already: delete the media instead.",
-                    "uploadId",
+                    UPLOAD_ID,
                     current_version=media.version,
                 )
-            if upload.status is UploadStatus.PENDING:
-                await self._end(
+            is_pending = upload.status is UploadStatus.PENDING
+            if is_pending:
+                await end_upload(
                     session,
                     media,
                     upload,
                     UploadStatus.ABORTED,
                     FailureCode.CANCELLED,
                     "The upload was aborted.",
+                    grace=self.limits.collection_grace,
                 )
         await self.doorbell.ring()
+        if is_pending:
+            await self._forget_parts(upload)
         return media, upload
 
     async def expire(self, *, limit: int = 100) -> int:
         """Fail uploads whose time is over; how many there were. Any number of workers may do so at once."""
         async with self.sessions() as session:
             due = await _due_uploads(session, limit)
-        for owner, upload in due:
+        for media in due:
             with suppress(NotFound):  # deleted meanwhile
-                await self._expire(owner, upload)
+                await self._expire(media)
         if due:
             await self.doorbell.ring()
         return len(due)
 
-    async def _expire(self, owner: User, upload: Upload) -> None:
+    async def _expire(self, found: Media) -> None:
         async with self.sessions.begin() as session:
-            media, locked = await _lock_upload(session, owner, upload)
-            if locked.status is UploadStatus.PENDING:
-                await self._end(
-                    session,
-                    media,
-                    locked,
-                    UploadStatus.EXPIRED,
-                    FailureCode.UPLOAD_EXPIRED,
-                    "The bytes did not arrive in time.",
-                )
-
-    async def _find(self, owner: User, upload_id: UUID) -> Upload:
-        async with self.sessions() as session:
-            statement = (
-                select(Upload)
-                .join(Media, col(Media.id) == col(Upload.media_id))
-                .where(col(Upload.id) == upload_id, col(Media.owner_id) == owner.id)
+            media, upload = await lock_upload(session, found.id, found.owner_id)
+            if upload.status is not UploadStatus.PENDING:
+                return
+            await end_upload(
+                session,
+                media,
+                upload,
+                UploadStatus.EXPIRED,
+                FailureCode.UPLOAD_EXPIRED,
+                "The bytes did not arrive in time.",
+                grace=self.limits.collection_grace,
             )
-            upload = (await session.exec(statement)).one_or_none()
-        if upload is None:
-            raise _no_such_upload()
-        return upload
+        await self._forget_parts(upload)
 
-    async def _head(self, key: str) -> ObjectInfo | None:
-        try:
-            return await self.store.head(key)
-        except StorageUnavailableError as error:
-            raise StorageUnavailable("The object store does not answer: try again later.") from error
-
-    async def _complete(
-        self, session: AsyncSession, media: Media, upload: Upload, stored: ObjectInfo
-    ) -> None:
-        if stored.byte_size != media.size:
-            message = f"The store holds {stored.byte_size:,} bytes, and {media.size:,} were announced."
-            await self._end(
-                session, media, upload, UploadStatus.COMPLETED, FailureCode.SIZE_MISMATCH, message
-            )
+    async def _forget_parts(self, upload: Upload) -> None:
+        """At once, if the store answers; else the collector does it."""
+        if upload.part_size is None:
             return
-        blob = await session.get_one(Blob, media.blob_id)
-        blob.etag = stored.etag
-        upload.status = UploadStatus.COMPLETED
-        await change_media(session, media, MediaEventType.STATUS_CHANGED, status=MediaStatus.PROCESSING)
-        await start_processing(session, media)
-
-    async def _end(
-        self,
-        session: AsyncSession,
-        media: Media,
-        upload: Upload,
-        status: UploadStatus,
-        code: FailureCode,
-        message: str,
-    ) -> None:
-        """Fail the media. Bytes that no finalize has found are left to the collector, also late ones."""
-        upload.status = status
-        if status is not UploadStatus.COMPLETED:
-            await give_to_collector(session, media.blob_id, grace=self.limits.collection_grace)
-        await change_media(
-            session,
-            media,
-            MediaEventType.STATUS_CHANGED,
-            status=MediaStatus.FAILED,
-            failure_code=code,
-            failure_message=message,
-        )
+        try:
+            await self.parts.abort(upload.key)
+        except StorageError as error:
+            log.info("parts_not_forgotten", media=str(upload.media_id), error=repr(error))
 
 
-async def _lock_upload(session: AsyncSession, owner: User, upload: Upload) -> tuple[Media, Upload]:
-    media = (await lock_media(session, owner.id, [upload.media_id])).get(upload.media_id)
-    if media is None:
-        raise _no_such_upload()
-    return media, await session.get_one(Upload, upload.id)
-
-
-async def _due_uploads(session: AsyncSession, limit: int) -> list[tuple[User, Upload]]:
+async def _due_uploads(session: AsyncSession, limit: int) -> Sequence[Media]:
     statement = (
-        select(User, Upload)
-        .join(Media, col(Media.owner_id) == col(User.id))
+        select(Media)
         .join(Upload, col(Upload.media_id) == col(Media.id))
         .where(col(Upload.status) == UploadStatus.PENDING, col(Upload.expires_at) < utc_now())
         .order_by(col(Upload.expires_at))
         .limit(limit)
     )
-    return [(user, upload) for user, upload in (await session.exec(statement)).all()]
-
-
-def _refuse_ended(media: Media, upload: Upload) -> None:
-    if upload.status is UploadStatus.ABORTED:
-        raise Conflict("This upload was aborted.", "uploadId", current_version=media.version)
-    if upload.status is UploadStatus.EXPIRED or upload.expires_at < utc_now():
-        raise UploadExpired("This upload has expired: request a new one.", "uploadId")
-
-
-def _no_such_upload() -> NotFound:
-    return NotFound("There is no such upload.", "uploadId")
+    return (await session.exec(statement)).all()

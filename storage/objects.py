@@ -14,12 +14,12 @@ there, the server has copied there: neither `public` nor a key beneath it is eve
 bytes. What a method reported as done survives the death of the process, and of the machine as far as its
 disks keep what they acknowledge.
 
-**Multipart uploads** put one object together from parts, in any order and at once, over hours. An upload has an
-id that is of use under its own key only. Parts are numbered from 1 to 10,000; sent again, a part replaces the
-one before as a whole. All but the last are at least 5 MiB, as on S3; who completes sees to it that they follow
-one another without a gap. What was received is what the store lists: nobody else counts. An object becomes
-visible by completing, and only where nothing is stored under the key; parts of an upload that was neither
-completed nor aborted are seen by nobody but `list_parts`, and are not collected by themselves.
+**Multipart uploads** put one object together from parts, in any order and at once, over hours. An upload has
+an id that is of use under its own key only. Parts are numbered from 1 to 10,000; sent again, a part replaces
+the one before as a whole. All but the last are at least 5 MiB, as on S3; who completes sees to it that they
+follow one another without a gap. What was received is what the store lists: nobody else counts. An object
+becomes visible by completing, and only where nothing is stored under the key; parts of an upload that was
+neither completed nor aborted are seen by nobody but `list_parts`, and are not collected by themselves.
 
 **Errors** are those of `storage/errors.py`. `StorageUnavailableError` may come from every `async` method and
 means: not known, try again. It never stands for "missing". Bad arguments that only our own code can cause
@@ -309,8 +309,8 @@ class ObjectStore(Protocol):
 
         `parts` are what `list_parts` told, at least one; a part that was replaced since raises
         `PartsChangedError`. Durable before it returns. The object is there afterwards, or nothing happened.
-        Raises `ObjectExistsError` where the key is taken (the upload stays), `MultipartMissingError` where the
-        upload has ended (perhaps by completing: HEAD tells), and `StorageFullError`.
+        Raises `ObjectExistsError` where the key is taken (the upload stays), `MultipartMissingError` where
+        the upload has ended (perhaps by completing: HEAD tells), and `StorageFullError`.
         """
         ...
 

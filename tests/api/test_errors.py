@@ -201,7 +201,7 @@ async def test_an_outage_of_the_store_is_said_in_a_sentence(client: Client, tmp_
     requested = await client.request()
     runtime = replace(client.service.runtime, viewer=client.user)
     store = StoreThatIsAway(tmp_path, base_url=client.service.address, secret=SECRET.encode())
-    services = replace(runtime.services, uploads=replace(runtime.services.uploads, store=store))
+    services = replace(runtime.services, finalizing=replace(runtime.services.finalizing, store=store))
     application = create_app(replace(runtime, services=services))
     client.service.gateway.applications[str(client.user.id)] = application
     [error] = (await client.finalize(requested.upload_id))["userErrors"]

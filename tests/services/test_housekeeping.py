@@ -28,8 +28,10 @@ from pipeline.limits import ImageLimits
 from pubsub.doorbell import Doorbell
 from services.cdn import NoCdn
 from services.housekeeping import REMOVAL_LEASE, Housekeeping
+from services.parts import Parts
 from services.processing import Processing
 from services.publications import Publications
+from services.quotas import Quotas
 from services.tag_deletion import TagDeletion
 from services.uploads import UploadLimits, Uploads
 from storage.disk import DiskStore
@@ -65,7 +67,14 @@ def store(tmp_path: Path) -> UnreliableStore:
 def housekeeping(
     sessions: Sessions, store: UnreliableStore, doorbell: Doorbell, tmp_path: Path
 ) -> Housekeeping:
-    uploads = Uploads(sessions=sessions, store=store, doorbell=doorbell, limits=UploadLimits(max_bytes=100))
+    uploads = Uploads(
+        sessions=sessions,
+        store=store,
+        doorbell=doorbell,
+        limits=UploadLimits(max_bytes=100),
+        quotas=Quotas(default=None),
+        parts=Parts(sessions=sessions, store=store),
+    )
     processing = Processing(
         sessions=sessions, store=store, doorbell=doorbell, limits=ImageLimits(), work_dir=tmp_path
     )
@@ -147,12 +156,12 @@ async def test_more_than_a_batch_is_done_in_one_round(
 class DeletedMeanwhile(Uploads):
     """The first media that is due is deleted after it was found."""
 
-    async def _expire(self, owner: User, upload: Upload) -> None:
+    async def _expire(self, found: Media) -> None:
         async with self.sessions.begin() as session:
             if len((await session.exec(select(Media.id))).all()) > 1:
-                locked = await lock_media(session, owner.id, [upload.media_id])
-                await delete_media(session, locked[upload.media_id])
-        await super()._expire(owner, upload)
+                locked = await lock_media(session, found.owner_id, [found.id])
+                await delete_media(session, locked[found.id])
+        await super()._expire(found)
 
 
 async def test_an_upload_that_is_deleted_while_others_expire_does_not_keep_them(
@@ -161,7 +170,12 @@ async def test_an_upload_that_is_deleted_while_others_expire_does_not_keep_them(
     gone = await pending_upload(sessions, owner, expired_for=timedelta(hours=2))
     kept = await pending_upload(sessions, owner, expired_for=timedelta(hours=1))
     uploads = DeletedMeanwhile(
-        sessions=sessions, store=store, doorbell=doorbell, limits=UploadLimits(max_bytes=100)
+        sessions=sessions,
+        store=store,
+        doorbell=doorbell,
+        limits=UploadLimits(max_bytes=100),
+        quotas=Quotas(default=None),
+        parts=Parts(sessions=sessions, store=store),
     )
     assert await uploads.expire() == 2
     async with sessions() as session:
