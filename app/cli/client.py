@@ -67,8 +67,8 @@ def upload(
 ) -> None:
     """Upload pictures and watch them develop.
 
-    Of a folder everything beneath it, but hidden files and symbolic links. A large file goes in parts: what was
-    received stays after Ctrl-C, a crash or a restart, and --resume sends the rest.
+    Of a folder everything beneath it, but hidden files and symbolic links. A large file goes in parts: what
+    was received stays after Ctrl-C, a crash or a restart, and --resume sends the rest.
     """
     with _ending():
         from app.client.upload import Options, run

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from app.client.errors import ClientError
+from app.client.errors import ClientError, FileProblemError
 from app.client.files import LocalFile, inspect
 from app.client.jobs import Job
 from app.client.kept_uploads import Claim, KeptUpload, KeptUploads
@@ -84,8 +84,12 @@ class Announcer:
         file, kept = await recognise(job, partial(self._progress.reading, number))
         claim = self._kept.claim(kept)
         if claim is None:
-            raise OutdatedUploadError(kept)
-        state = await self._api.upload(kept.upload_id)
+            raise FileProblemError("Another command has just ended its upload.")
+        try:
+            state = await self._api.upload(kept.upload_id)
+        except ClientError:
+            claim.give_back()
+            raise
         if state is None or state.expired:
             claim.discard()
             self._progress.note(number, "its upload has expired, it begins anew")

@@ -3,6 +3,7 @@
     ClientError
     ├── UsageError            the command line can't be meant: nothing was sent
     ├── FileProblemError      the file can't be sent, or saved, as it is
+    │   └── ChangedFileError  it is no longer the one that was announced
     ├── OutputError           stdout takes nothing
     ├── TransferRefusedError  the store does not take or give the bytes
     ├── ServiceError          the service answered something that is no answer
@@ -23,6 +24,10 @@ class UsageError(ClientError):
 
 class FileProblemError(ClientError):
     """The file can't be sent, or saved, as it is."""
+
+
+class ChangedFileError(FileProblemError):
+    """The file is no longer the one that was announced."""
 
 
 class OutputError(ClientError):

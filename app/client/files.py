@@ -6,10 +6,11 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
-from app.client.errors import FileProblemError, reason_of
+from app.client.errors import ChangedFileError, FileProblemError, reason_of
 from app.client.hashing import Reading, hashes_of
 from app.client.text import printable, sendable
 from pipeline.sniff import HEAD_BYTES, TEXT, UNKNOWN, sniff
@@ -70,7 +71,7 @@ def display_name(path: Path) -> str:
 async def inspect(path: Path, reading: Reading = lambda done, byte_size: None) -> LocalFile:
     """Read the whole file once, in threads. Raises FileProblemError."""
     with _readable():
-        file = await asyncio.to_thread(path.open, "rb", 0)
+        file = await _open(path)
         try:
             before = _identity(file)
             hashes = await hashes_of(file, before.byte_size, reading)
@@ -95,7 +96,7 @@ async def inspect(path: Path, reading: Reading = lambda done, byte_size: None) -
 async def look_at(path: Path, *, sha256: str) -> LocalFile:
     """The file as it is now, `sha256` taken on trust: only its beginning is read. Raises FileProblemError."""
     with _readable():
-        file = await asyncio.to_thread(path.open, "rb", 0)
+        file = await _open(path)
         try:
             identity = _identity(file)
             head = await asyncio.to_thread(file.read, HEAD_BYTES)
@@ -115,7 +116,7 @@ async def look_at(path: Path, *, sha256: str) -> LocalFile:
 async def opened(local: LocalFile, part: ByteRange) -> AsyncIterator["Source"]:
     """Bytes of the file, as long as it is still what was inspected. Raises FileProblemError."""
     with _readable():
-        file = await asyncio.to_thread(local.path.open, "rb", 0)
+        file = await _open(local.path)
     try:
         yield Source(local, file, part)
     finally:
@@ -169,8 +170,23 @@ def guess_mime_type(head: bytes, name: str) -> str:
     return named or sniffed.mime_type
 
 
-def changed() -> FileProblemError:
-    return FileProblemError("The file changed while it was being sent: upload it again.")
+def changed() -> ChangedFileError:
+    return ChangedFileError("The file changed while it was being sent: upload it again.")
+
+
+async def _open(path: Path) -> BinaryIO:
+    """In a thread, for a disk may sleep; closed again when nobody waits for it any more."""
+    opening = asyncio.create_task(asyncio.to_thread(path.open, "rb", 0))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close)
+        raise
+
+
+def _close(opening: asyncio.Task[FileIO]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 def _identity(file: BinaryIO) -> _Identity:

@@ -35,9 +35,9 @@ async def hashes_of(file: BinaryIO, byte_size: int, reading: Reading) -> Hashes:
     first = piece = await asyncio.to_thread(file.read, _PIECE_BYTES)
     done = 0
     while piece:
-        ahead, *_ = await asyncio.gather(
+        ahead, _ = await asyncio.gather(
             asyncio.to_thread(file.read, _PIECE_BYTES),
-            *(asyncio.to_thread(digest.update, piece) for digest in digests),
+            asyncio.gather(*(asyncio.to_thread(digest.update, piece) for digest in digests)),
         )
         done += len(piece)
         reading(done, byte_size)

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from app.client.errors import FileProblemError
+from app.client.errors import ChangedFileError, FileProblemError
 from app.client.files import LocalFile, inspect, look_at
 from app.client.hashing import Reading
 from app.client.jobs import Job
 from app.client.kept_uploads import KeptUpload
 
 
-class OutdatedUploadError(FileProblemError):
+class OutdatedUploadError(ChangedFileError):
     """The file is another now: its upload can never be finished."""
 
     def __init__(self, kept: KeptUpload) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from app.client.announcing import Announced
-from app.client.errors import ClientError, FileProblemError, ServiceError, UnreachableError
+from app.client.errors import ChangedFileError, ClientError, FileProblemError, ServiceError
 from app.client.jobs import Job
 from app.client.kept_uploads import Claim, KeptUpload, KeptUploads
 from app.client.media import Status, UserError
@@ -56,12 +56,6 @@ class Sender:
         outcome = Outcome(path=job.path, media_id=announced.upload.media_id)
         try:
             outcome = await self._send(_Sending(number, job, announced, outcome))
-        except UnreachableError as error:
-            if claim := self.resumable.pop(upload_id, None):
-                claim.give_back()
-                said = f"{error} `./darkroom upload --resume` goes on with it."
-                return replace(outcome, status=Status.UPLOADING, error=said)
-            return await self._fail(outcome, upload_id, error)
         except ClientError as error:
             return await self._fail(outcome, upload_id, error)
         self._forget(upload_id)
@@ -77,7 +71,20 @@ class Sender:
             *[self._api.abort(upload_id) for upload_id in upload_ids], return_exceptions=True
         )
 
+    def give_back_all(self) -> int:
+        """Let another command go on with what is noted; how many uploads that are."""
+        for claim in self.resumable.values():
+            claim.give_back()
+        count = len(self.resumable)
+        self.resumable.clear()
+        return count
+
     async def _fail(self, outcome: Outcome, upload_id: str, error: ClientError) -> Outcome:
+        """What is noted can wait for better times, unless its bytes are no more."""
+        if upload_id in self.resumable and not isinstance(error, ChangedFileError):
+            self.resumable.pop(upload_id).give_back()
+            said = f"{error} `./darkroom upload --resume` goes on with it."
+            return replace(outcome, status=Status.UPLOADING, error=said)
         await self.give_up(upload_id)
         return replace(outcome, status=Status.FAILED, error=str(error))
 

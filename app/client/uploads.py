@@ -69,7 +69,7 @@ class Uploads:
                     for outcome in ended:
                         await deliver(await outcome)
             finally:
-                self.resumable = len(self._sender.resumable)
+                self.resumable = self._sender.give_back_all()
                 await self._abort_unfinished()
 
     async def complete(self, outcome: Outcome) -> Outcome:
