@@ -83,8 +83,9 @@ class Bars:
         self._display.console.print(Text(f"{self._names[number]}: {what}"), soft_wrap=True)
 
     def sending(self, number: int, byte_size: int) -> None:
-        row = self._show(number, _styled(Status.UPLOADING), moving=True)
-        self._display.reset(row, total=byte_size, size=self._size(0, byte_size))
+        state = _styled(Status.UPLOADING)
+        row = self._show(number, state, moving=True)
+        self._display.reset(row, total=byte_size, size=self._size(0, byte_size), state=state, moving=True)
 
     def sent(self, number: int, done: int, byte_size: int) -> None:
         self._display.update(self._rows[number], completed=done, size=self._size(done, byte_size))
