@@ -1,10 +1,11 @@
-"""A relay in front of a service or a store that counts the bytes, and the parts whose bodies went out whole."""
+"""A relay in front of a service or a store that counts bytes, and the parts that it handed on whole."""
 
 import asyncio
 import re
+import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from urllib.parse import parse_qs, urlsplit
 
 _BLOCK_BYTES = 64 * 1024
@@ -13,17 +14,24 @@ _UPGRADE = re.compile(rb"(?i)\r\nupgrade: *websocket")
 
 
 class CountingRelay:
-    """`parts`: how often the body of each part was handed on to its last byte. `body_bytes` are those of PUTs.
+    """`parts`: how often each part was handed on to its last byte. `body_bytes` are those of all PUTs.
 
     `on_part` is called at that moment, before anything else is relayed.
     """
 
     def __init__(self, port: int) -> None:
-        self._port = port
+        self.port = port
         self.origin = ""
         self.parts: Counter[int] = Counter()
         self.body_bytes = 0
         self.on_part: Callable[[], None] = lambda: None
+        self._loop: asyncio.AbstractEventLoop
+
+    def forget(self) -> None:
+        """Count from nothing again."""
+        self.parts.clear()
+        self.body_bytes = 0
+        self.on_part = lambda: None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["CountingRelay"]:
@@ -31,9 +39,29 @@ class CountingRelay:
             self.origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
             yield self
 
+    @contextmanager
+    def running_aside(self) -> Iterator["CountingRelay"]:
+        """In a thread of its own, for tests that block; `on_part` is called there."""
+        started, ended = threading.Event(), asyncio.Event()
+
+        async def run() -> None:
+            async with self.running():
+                self._loop = asyncio.get_running_loop()
+                started.set()
+                await ended.wait()
+
+        thread = threading.Thread(target=asyncio.run, args=(run(),))
+        thread.start()
+        try:
+            assert started.wait(10), "The relay did not start."
+            yield self
+        finally:
+            self._loop.call_soon_threadsafe(ended.set)
+            thread.join()
+
     async def _relay(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         try:
-            service, to_service = await asyncio.open_connection("127.0.0.1", self._port)
+            service, to_service = await asyncio.open_connection("127.0.0.1", self.port)
         except OSError:
             to_client.close()
             return
