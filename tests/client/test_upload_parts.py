@@ -1,4 +1,4 @@
-"""Large files by the command line against the real service: in parts, interrupted, changed, several at once."""
+"""Large files by the command line against the real service: in parts, interrupted, changed, at once."""
 
 import hashlib
 import random

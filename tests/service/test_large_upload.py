@@ -27,6 +27,7 @@ from tests.service.service import Service, free_port
 IS_LARGE = os.environ.get("DARKROOM_TEST_LARGE") == "1"
 FILE_BYTES, KILLS = (600_000_000, 20) if IS_LARGE else (60_000_000, 4)
 PART_BYTES = 5 * 1024 * 1024
+MULTIPART_BYTES = 100 * 1024 * 1024 if IS_LARGE else 30_000_000
 PARTS = -(-FILE_BYTES // PART_BYTES)
 
 #: What the service may need more while it takes the file, however large that is.
@@ -37,14 +38,19 @@ _SEED = 20_261_121
 
 @pytest.fixture
 def film(tmp_path: Path) -> Iterator[Path]:
-    """A picture that is followed by noise, which no decoder minds and no compression shortens."""
-    path, noise = tmp_path / "film.tif", random.Random(_SEED)
-    with path.open("wb") as file:
-        left = FILE_BYTES - file.write(pictures.tiff())
-        while left:
-            left -= file.write(noise.randbytes(min(left, 1_000_000)))
+    path = tmp_path / "film.tif"
+    write_film(path, byte_size=FILE_BYTES, seed=_SEED)
     yield path
     path.unlink()
+
+
+def write_film(path: Path, *, byte_size: int, seed: int) -> None:
+    """A picture that is followed by noise, which no decoder minds and no compression shortens."""
+    noise = random.Random(seed)
+    with path.open("wb") as file:
+        left = byte_size - file.write(pictures.tiff())
+        while left:
+            left -= file.write(noise.randbytes(min(left, 1_000_000)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +129,7 @@ async def test_a_client_that_is_killed_again_and_again_sends_the_file_once(
         await service.start()
         commands = CommandLine(relay.origin, tmp_path / "state")
         await warmed_up(commands, tmp_path)
+        relay.forget()
         async with memory_of(service) as samples:
             await interrupted_often(commands, relay, film)
             [document] = documents(await commands.run("upload", "--resume", "--json"))
@@ -151,17 +158,15 @@ async def interrupted_often(commands: CommandLine, relay: CountingRelay, film: P
 
 
 async def warmed_up(commands: CommandLine, directory: Path) -> None:
-    """Everything that is loaded or opened at the first use is there."""
-    for name in ("first.png", "second.png"):
-        (directory / name).write_bytes(pictures.noise_png(3000, 2500))
-        await commands.run("upload", directory / name)
+    """A file in parts came before: what is measured is what the size of the next one costs."""
+    first = directory / "first.tif"
+    write_film(first, byte_size=MULTIPART_BYTES + PART_BYTES, seed=_SEED + 1)
+    await commands.run("upload", first)
 
 
 def settings(relay: CountingRelay) -> Mapping[str, str]:
     """Signed addresses lead through the relay."""
-    return {"DARKROOM_PUBLIC_URL": relay.origin} | (
-        {} if IS_LARGE else {"DARKROOM_MULTIPART_BYTES": "30000000"}
-    )
+    return {"DARKROOM_PUBLIC_URL": relay.origin, "DARKROOM_MULTIPART_BYTES": str(MULTIPART_BYTES)}
 
 
 def documents(output: bytes) -> list[dict[str, str]]:
