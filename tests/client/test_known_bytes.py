@@ -1,4 +1,4 @@
-"""Files of which the service has all bytes, or most of them: what is sent all the same, counted on the wire."""
+"""Files of which the service has all bytes, or most of them: what is sent all the same, by the wire."""
 
 import random
 from collections.abc import Iterator
