@@ -14,11 +14,13 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests import pictures
 from tests.corpus import CHECKOUT
+from tests.ministack import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, bucket, ministack
 from tests.service import proc
 from tests.service.conftest import StartService
 from tests.service.counting_relay import CountingRelay
@@ -28,12 +30,15 @@ IS_LARGE = os.environ.get("DARKROOM_TEST_LARGE") == "1"
 FILE_BYTES, KILLS = (600_000_000, 20) if IS_LARGE else (60_000_000, 4)
 PART_BYTES = 5 * 1024 * 1024
 MULTIPART_BYTES = 100 * 1024 * 1024 if IS_LARGE else 30_000_000
+MULTIPART = {"DARKROOM_MULTIPART_BYTES": str(MULTIPART_BYTES)}
 PARTS = -(-FILE_BYTES // PART_BYTES)
 
 #: What the service may need more while it takes the file, however large that is.
 GROWTH_BYTES = 20_000_000
 
 _SEED = 20_261_121
+
+__all__ = ["bucket", "ministack"]  # fixtures
 
 
 @pytest.fixture
@@ -120,29 +125,43 @@ async def memory_of(service: Service) -> AsyncIterator[list[int]]:
 
 
 @pytest.mark.slow
-async def test_a_client_that_is_killed_again_and_again_sends_the_file_once(
+async def test_a_client_that_is_killed_again_and_again_sends_the_file_once_to_a_disk(
     data_dir: Path, start_service: StartService, tmp_path: Path, film: Path
 ) -> None:
     port = free_port()
     async with CountingRelay(port).running() as relay:
-        service = start_service(data_dir, port=port, **settings(relay))
-        await service.start()
-        commands = CommandLine(relay.origin, tmp_path / "state")
-        await warmed_up(commands, tmp_path)
-        relay.forget()
-        async with memory_of(service) as samples:
-            await interrupted_often(commands, relay, film)
-            [document] = documents(await commands.run("upload", "--resume", "--json"))
-        assert (document["status"], document["error"]) == ("READY", None)
-        report = f"{FILE_BYTES:,} bytes, {KILLS} kills, parts {relay.parts}, memory {min(samples):,} to"
-        print(f"{report} {max(samples):,}")  # noqa: T201 - the figures of this run
-        assert set(relay.parts) == set(range(1, PARTS + 1))
-        assert relay.parts.total() - PARTS <= KILLS, report
-        assert max(samples) - samples[0] < GROWTH_BYTES, report
-        stored = tmp_path / "stored"
-        await commands.run("download", document["id"], "-o", stored)
-    assert digest_of(stored) == digest_of(film)
-    assert list((tmp_path / "state" / "darkroom" / "uploads").iterdir()) == []
+        service = start_service(data_dir, port=port, DARKROOM_PUBLIC_URL=relay.origin, **MULTIPART)
+        await sends_the_file_once(service, relay, film, tmp_path)
+
+
+@pytest.mark.slow
+async def test_a_client_that_is_killed_again_and_again_sends_the_file_once_to_s3(
+    data_dir: Path, start_service: StartService, tmp_path: Path, film: Path, ministack: str, bucket: str
+) -> None:
+    async with CountingRelay(urlsplit(ministack).port or 80).running() as relay:
+        service = start_service(data_dir, **MULTIPART, **s3_settings(ministack, bucket, relay))
+        await sends_the_file_once(service, relay, film, tmp_path)
+
+
+async def sends_the_file_once(service: Service, relay: CountingRelay, film: Path, directory: Path) -> None:
+    """`relay` is what the signed addresses lead through."""
+    await service.start()
+    commands = CommandLine(service.origin, directory / "state")
+    await warmed_up(commands, directory)
+    relay.forget()
+    async with memory_of(service) as samples:
+        await interrupted_often(commands, relay, film)
+        [document] = documents(await commands.run("upload", "--resume", "--json"))
+    assert (document["status"], document["error"]) == ("READY", None)
+    twice = relay.parts.total() - PARTS
+    growth = max(samples) - samples[0]
+    print(f"{FILE_BYTES:,} bytes, {KILLS} kills: {twice} parts twice, {growth:,} bytes grown")  # noqa: T201
+    assert set(relay.parts) == set(range(1, PARTS + 1))
+    assert twice <= KILLS
+    assert growth < GROWTH_BYTES
+    await commands.run("download", document["id"], "-o", directory / "stored")
+    assert digest_of(directory / "stored") == digest_of(film)
+    assert list((directory / "state" / "darkroom" / "uploads").iterdir()) == []
 
 
 async def interrupted_often(commands: CommandLine, relay: CountingRelay, film: Path) -> None:
@@ -164,9 +183,16 @@ async def warmed_up(commands: CommandLine, directory: Path) -> None:
     await commands.run("upload", first)
 
 
-def settings(relay: CountingRelay) -> Mapping[str, str]:
-    """Signed addresses lead through the relay."""
-    return {"DARKROOM_PUBLIC_URL": relay.origin, "DARKROOM_MULTIPART_BYTES": str(MULTIPART_BYTES)}
+def s3_settings(endpoint: str, bucket: str, relay: CountingRelay) -> Mapping[str, str]:
+    """The service speaks to the store, clients to the relay in front of it."""
+    return {
+        "DARKROOM_STORAGE_URL": f"s3://{bucket}",
+        "DARKROOM_S3_ENDPOINT_URL": endpoint,
+        "DARKROOM_S3_PUBLIC_ENDPOINT_URL": relay.origin,
+        "DARKROOM_S3_REGION": REGION,
+        "DARKROOM_S3_ACCESS_KEY_ID": ACCESS_KEY_ID,
+        "DARKROOM_S3_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+    }
 
 
 def documents(output: bytes) -> list[dict[str, str]]:
