@@ -10,17 +10,20 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests import pictures
 from tests.corpus import CHECKOUT
-from tests.ministack import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, bucket, ministack
+from tests.ministack import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
+from tests.ministack import bucket as bucket
+from tests.ministack import ministack as ministack
 from tests.service import proc
 from tests.service.conftest import StartService
 from tests.service.counting_relay import CountingRelay
@@ -29,16 +32,13 @@ from tests.service.service import Service, free_port
 IS_LARGE = os.environ.get("DARKROOM_TEST_LARGE") == "1"
 FILE_BYTES, KILLS = (600_000_000, 20) if IS_LARGE else (60_000_000, 4)
 PART_BYTES = 5 * 1024 * 1024
-MULTIPART_BYTES = 100 * 1024 * 1024 if IS_LARGE else 30_000_000
-MULTIPART = {"DARKROOM_MULTIPART_BYTES": str(MULTIPART_BYTES)}
+MULTIPART_BYTES = "104857600" if IS_LARGE else "30000000"
 PARTS = -(-FILE_BYTES // PART_BYTES)
 
 #: What the service may need more while it takes the file, however large that is.
 GROWTH_BYTES = 20_000_000
 
 _SEED = 20_261_121
-
-__all__ = ["bucket", "ministack"]  # fixtures
 
 
 @pytest.fixture
@@ -130,7 +130,9 @@ async def test_a_client_that_is_killed_again_and_again_sends_the_file_once_to_a_
 ) -> None:
     port = free_port()
     async with CountingRelay(port).running() as relay:
-        service = start_service(data_dir, port=port, DARKROOM_PUBLIC_URL=relay.origin, **MULTIPART)
+        service = start_service(
+            data_dir, port=port, DARKROOM_PUBLIC_URL=relay.origin, DARKROOM_MULTIPART_BYTES=MULTIPART_BYTES
+        )
         await sends_the_file_once(service, relay, film, tmp_path)
 
 
@@ -139,7 +141,16 @@ async def test_a_client_that_is_killed_again_and_again_sends_the_file_once_to_s3
     data_dir: Path, start_service: StartService, tmp_path: Path, film: Path, ministack: str, bucket: str
 ) -> None:
     async with CountingRelay(urlsplit(ministack).port or 80).running() as relay:
-        service = start_service(data_dir, **MULTIPART, **s3_settings(ministack, bucket, relay))
+        service = start_service(
+            data_dir,
+            DARKROOM_MULTIPART_BYTES=MULTIPART_BYTES,
+            DARKROOM_STORAGE_URL=f"s3://{bucket}",
+            DARKROOM_S3_ENDPOINT_URL=ministack,
+            DARKROOM_S3_PUBLIC_ENDPOINT_URL=relay.origin,
+            DARKROOM_S3_REGION=REGION,
+            DARKROOM_S3_ACCESS_KEY_ID=ACCESS_KEY_ID,
+            DARKROOM_S3_SECRET_ACCESS_KEY=SECRET_ACCESS_KEY,
+        )
         await sends_the_file_once(service, relay, film, tmp_path)
 
 
@@ -179,23 +190,11 @@ async def interrupted_often(commands: CommandLine, relay: CountingRelay, film: P
 async def warmed_up(commands: CommandLine, directory: Path) -> None:
     """A file in parts came before: what is measured is what the size of the next one costs."""
     first = directory / "first.tif"
-    write_film(first, byte_size=MULTIPART_BYTES + PART_BYTES, seed=_SEED + 1)
+    write_film(first, byte_size=int(MULTIPART_BYTES) + PART_BYTES, seed=_SEED + 1)
     await commands.run("upload", first)
 
 
-def s3_settings(endpoint: str, bucket: str, relay: CountingRelay) -> Mapping[str, str]:
-    """The service speaks to the store, clients to the relay in front of it."""
-    return {
-        "DARKROOM_STORAGE_URL": f"s3://{bucket}",
-        "DARKROOM_S3_ENDPOINT_URL": endpoint,
-        "DARKROOM_S3_PUBLIC_ENDPOINT_URL": relay.origin,
-        "DARKROOM_S3_REGION": REGION,
-        "DARKROOM_S3_ACCESS_KEY_ID": ACCESS_KEY_ID,
-        "DARKROOM_S3_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
-    }
-
-
-def documents(output: bytes) -> list[dict[str, str]]:
+def documents(output: bytes) -> list[dict[str, Any]]:
     return [json.loads(line) for line in output.splitlines()]
 
 
