@@ -1,4 +1,4 @@
-"""Run the measurements: `python -m bench [page|pages|picture|live|images|signing|order|all]`.
+"""Run the measurements: `python -m bench [page|pages|picture|live|images|signing|transfer|order|all]`.
 
 Everything happens on the loopback interface, in a temporary data directory, and is gone afterwards.
 """
@@ -14,7 +14,7 @@ from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench import event_order, image_chain, live, page, pages, picture, signing
+from bench import event_order, image_chain, live, page, pages, picture, signing, transfer
 from bench.report import Result, conditions
 from bench.service import Installation, installation
 
@@ -49,6 +49,10 @@ async def run_signing(home: Installation, options: Options) -> Result:
     return await asyncio.to_thread(signing.measure, rounds=options.rounds or 101)
 
 
+async def run_transfer(home: Installation, options: Options) -> Result:
+    return await transfer.measure(home, rounds=options.rounds or 3)
+
+
 async def run_order(home: Installation, options: Options) -> Result:
     with redirect_stdout(io.StringIO()) as printed:
         await event_order.main(home.database_url)
@@ -64,6 +68,7 @@ BENCHMARKS: dict[str, Callable[[Installation, Options], Awaitable[Result]]] = {
     "live": run_live,
     "images": run_images,
     "signing": run_signing,
+    "transfer": run_transfer,
     "order": run_order,
 }
 
