@@ -109,6 +109,11 @@ class KeptUploads:
         notes = sorted(self._notes(), key=lambda path: (-_modified_at(path), path))
         return [upload for path in notes if (upload := _read(path))]
 
+    def of_file(self, origin: str, path: Path, sha256: str) -> list[KeptUpload]:
+        """Those of this very file, at this service."""
+        wanted = (origin, str(path.resolve()), sha256)
+        return [each for each in self.all() if (each.origin, each.path, each.sha256) == wanted]
+
     def remove_stale(self) -> None:
         """Forget what nobody went on with for two months: no service has it any more."""
         before = time.time() - _STALE_SECONDS

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from app.client.announcing import Announced
 from app.client.errors import ChangedFileError, ClientError, FileProblemError, ServiceError
+from app.client.files import LocalFile
 from app.client.jobs import Job
 from app.client.kept_uploads import Claim, KeptUpload, KeptUploads
 from app.client.media import Status, UserError
@@ -61,6 +63,8 @@ class Sender:
         self._forget(upload_id)
         if outcome.status and not outcome.status.ended:
             self._progress.status(number, outcome.status)
+        if outcome.status is not Status.FAILED:
+            await self._give_up_older(announced.file)
         return outcome
 
     async def give_up(self, *upload_ids: str) -> None:
@@ -135,8 +139,9 @@ class Sender:
                 return _finalized(sending, answer)
             target = replace(target, missing=answer.numbers)
             target.check(announced.file.byte_size)
+        count = len(target.missing)
         raise ServiceError(
-            f"The service still misses {len(target.missing):,} parts that were sent {_ROUNDS} times."
+            f"The service still misses {count:,} part{'s' * (count != 1)}, sent {_ROUNDS} times by now."
         )
 
     async def _finalize(self, sending: _Sending) -> Outcome:
@@ -170,6 +175,14 @@ class Sender:
             self._progress.note(sending.number, f"can't be resumed later. {error}")
             return
         self.unfinished.discard(upload.upload_id)
+
+    async def _give_up_older(self, file: LocalFile) -> None:
+        """What was interrupted of the same file has been done by this upload."""
+        for older in self._kept.of_file(self._api.origin, file.path, file.sha256):
+            with suppress(FileProblemError):  # another command is sending it, and may do so
+                if claim := self._kept.claim(older):
+                    claim.discard()
+                    await self.give_up(older.upload_id)
 
     def _forget(self, upload_id: str) -> None:
         self.unfinished.discard(upload_id)

@@ -189,7 +189,7 @@ async def test_a_store_that_loses_parts_all_the_time_ends_it(service: FakeServic
     [outcome] = await send(service, film)
     assert outcome.status is Status.UPLOADING
     assert outcome.error is not None
-    assert outcome.error.startswith("The service still misses 1 parts that were sent 5 times.")
+    assert outcome.error.startswith("The service still misses 1 part, sent 5 times by now.")
     assert len(service.received) == PARTS + 4
 
 
@@ -362,6 +362,15 @@ async def test_one_that_was_completed_meanwhile_is_only_followed(service: FakeSe
     [outcome] = await resume(service)
     assert (outcome.status, outcome.error) == (Status.PROCESSING, None)
     assert len(service.received) == received
+
+
+async def test_a_file_that_was_uploaded_anew_leaves_nothing_to_go_on_with(
+    service: FakeService, film: Path, kept: KeptUploads
+) -> None:
+    await interrupt(service, film, after=5)
+    [outcome] = await send(service, film)
+    assert (outcome.status, outcome.media_id) == (Status.PROCESSING, "media-1")
+    assert (service.aborted, kept.all()) == (["upload-0"], [])
 
 
 async def test_two_commands_do_not_send_the_same_upload(
