@@ -129,6 +129,8 @@ def settings(endpoint: str) -> Mapping[str, str]:
         "DARKROOM_S3_REGION": REGION,
         "DARKROOM_S3_ACCESS_KEY_ID": KEYS["AWS_ACCESS_KEY_ID"],
         "DARKROOM_S3_SECRET_ACCESS_KEY": KEYS["AWS_SECRET_ACCESS_KEY"],
+        # It puts the parts together in the one thread that answers everything.
+        "DARKROOM_S3_READ_TIMEOUT": "120",
     }
 
 
