@@ -23,6 +23,7 @@ from bench.service import Installation, installation
 class Options:
     rounds: int | None
     media: int
+    megabytes: int
 
 
 async def run_page(home: Installation, options: Options) -> Result:
@@ -50,7 +51,7 @@ async def run_signing(home: Installation, options: Options) -> Result:
 
 
 async def run_transfer(home: Installation, options: Options) -> Result:
-    return await transfer.measure(home, rounds=options.rounds or 3)
+    return await transfer.measure(home, rounds=options.rounds or 3, byte_size=options.megabytes * 1_000_000)
 
 
 async def run_order(home: Installation, options: Options) -> Result:
@@ -98,12 +99,15 @@ def main() -> None:
     parser.add_argument(
         "--media", type=_at_least(2_000), default=10_000, help="size of page's library (default: 10000)"
     )
+    parser.add_argument(
+        "--megabytes", type=_at_least(105), default=1_000, help="size of transfer's file (default: 1000)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there, too")
     arguments = parser.parse_args()
     if not Path("/proc/self/stat").exists():
         raise SystemExit("These benchmarks read the time of processes from /proc: run them on Linux.")
     names = list(BENCHMARKS) if arguments.name == "all" else [arguments.name]
-    options = Options(rounds=arguments.rounds, media=arguments.media)
+    options = Options(rounds=arguments.rounds, media=arguments.media, megabytes=arguments.megabytes)
     report = asyncio.run(run(names, options))
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")

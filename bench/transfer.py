@@ -19,7 +19,6 @@ from bench.processes import clean_environment, free_port, running
 from bench.report import CHECKOUT, Result, ratios, spread
 from bench.service import Installation, service
 
-FILE_BYTES = 1_000_000_000
 PART_BYTES = 5 * 1024 * 1024
 CONNECTIONS = 4
 
@@ -48,10 +47,10 @@ class Run:
     cpu: float
 
 
-async def measure(home: Installation, *, rounds: int) -> Result:
+async def measure(home: Installation, *, rounds: int, byte_size: int) -> Result:
     """All in turn, `rounds` times, each time with other bytes: nothing of them is known already."""
     file, noise = home.directory / "film.tif", random.Random(1)
-    write(file, noise)
+    write(file, noise, byte_size)
     ours, same, defaults = list[Run](), list[Run](), list[Run]()
     async with store(home) as endpoint:
         s3 = partial(boto3.client, "s3", endpoint_url=endpoint, **_credentials())
@@ -66,7 +65,7 @@ async def measure(home: Installation, *, rounds: int) -> Result:
                 defaults.append(await run_theirs(endpoint, home, file, 0, 0))
                 await asyncio.to_thread(empty, s3())
     file.unlink()
-    return result(ours, same, defaults)
+    return result(byte_size, ours, same, defaults)
 
 
 async def run_ours(origin: str, home: Installation, file: Path) -> Run:
@@ -140,10 +139,10 @@ def empty(s3: Any) -> None:
             s3.delete_object(Bucket=BUCKET, Key=entry["Key"])
 
 
-def write(path: Path, noise: random.Random) -> None:
+def write(path: Path, noise: random.Random, byte_size: int) -> None:
     """A picture that is followed by noise."""
     with path.open("wb") as file:
-        left = FILE_BYTES - file.write(pyvips.Image.black(64, 48).tiffsave_buffer())
+        left = byte_size - file.write(pyvips.Image.black(64, 48).tiffsave_buffer())
         while left:
             left -= file.write(noise.randbytes(min(left, 10_000_000)))
 
@@ -151,25 +150,30 @@ def write(path: Path, noise: random.Random) -> None:
 def alter(path: Path, noise: random.Random) -> None:
     """Some bytes of each part."""
     with path.open("r+b") as file:
-        for offset in range(PART_BYTES // 2, FILE_BYTES, PART_BYTES):
+        for offset in range(PART_BYTES // 2, path.stat().st_size, PART_BYTES):
             file.seek(offset)
             file.write(noise.randbytes(16))
 
 
-def result(ours: Sequence[Run], same: Sequence[Run], defaults: Sequence[Run]) -> Result:
+def result(byte_size: int, ours: Sequence[Run], same: Sequence[Run], defaults: Sequence[Run]) -> Result:
     names = {
         "Darkroom, parts of 5 MiB, 4 connections": ours,
         "boto3, parts of 5 MiB, 4 connections": same,
         "boto3 as it comes: parts of 8 MiB, 10 connections": defaults,
     }
     rows = [
-        [name, spread(_throughput(runs)), spread([run.wall for run in runs], 1), spread(_cpu(runs), 1)]
+        [
+            name,
+            spread(_throughput(runs, byte_size)),
+            spread([run.wall for run in runs], 1),
+            spread(_cpu(runs), 1),
+        ]
         for name, runs in names.items()
     ]
     rows += [
         [
             f"**Darkroom / {name}**",
-            f"**{spread(ratios(_throughput(ours), _throughput(runs)), 2)}**",
+            f"**{spread(ratios(_throughput(ours, byte_size), _throughput(runs, byte_size)), 2)}**",
             "",
             f"**{spread(ratios(_cpu(ours), _cpu(runs)), 2)}**",
         ]
@@ -177,15 +181,15 @@ def result(ours: Sequence[Run], same: Sequence[Run], defaults: Sequence[Run]) ->
     ]
     return Result(
         title="transfer: a file in parts to S3",
-        method=f"{FILE_BYTES:,} bytes to ministack in turn, {len(ours)} rounds; a process each, whole.",
+        method=f"{byte_size:,} bytes to ministack in turn, {len(ours)} rounds; a process each, whole.",
         columns=["client", "MB/s", "wall, s", "CPU of the client, s"],
         rows=rows,
         samples={f"{name}, wall": [run.wall for run in runs] for name, runs in names.items()},
     )
 
 
-def _throughput(runs: Sequence[Run]) -> list[float]:
-    return [FILE_BYTES / 1e6 / run.wall for run in runs]
+def _throughput(runs: Sequence[Run], byte_size: int) -> list[float]:
+    return [byte_size / 1e6 / run.wall for run in runs]
 
 
 def _cpu(runs: Sequence[Run]) -> list[float]:
