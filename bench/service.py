@@ -3,7 +3,7 @@
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,8 +74,8 @@ def _reachable_directory() -> Path:
 
 
 @asynccontextmanager
-async def service(home: Installation) -> AsyncIterator[Service]:
-    """`python -m app serve` as everybody runs it, its log written to a file."""
+async def service(home: Installation, settings: Mapping[str, str] | None = None) -> AsyncIterator[Service]:
+    """`python -m app serve` as everybody runs it but for `settings`, its log written to a file."""
     port = free_port()
     environment = clean_environment() | {
         # Also what has this value by default: an .env file in the checkout must not lead us elsewhere.
@@ -85,6 +85,7 @@ async def service(home: Installation) -> AsyncIterator[Service]:
         "DARKROOM_DATA_DIR": str(home.directory / "var"),
         "DARKROOM_DATABASE_URL": home.database_url,
         "DARKROOM_LOG_LEVEL": "INFO",
+        **(settings or {}),
     }
     command = [sys.executable, "-m", "app", "serve"]
     log = home.directory / "service.log"
