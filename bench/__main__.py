@@ -1,4 +1,4 @@
-"""Run the measurements: `python -m bench [page|pages|picture|live|images|order|all]`.
+"""Run the measurements: `python -m bench [page|pages|picture|uploads|live|images|order|all]`.
 
 Everything happens on the loopback interface, in a temporary data directory, and is gone afterwards.
 """
@@ -14,7 +14,7 @@ from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench import event_order, image_chain, live, page, pages, picture
+from bench import event_order, image_chain, live, page, pages, picture, uploads
 from bench.report import Result, conditions
 from bench.service import Installation, installation
 
@@ -37,6 +37,10 @@ async def run_picture(home: Installation, options: Options) -> Result:
     return await picture.measure(home, rounds=options.rounds or 5)
 
 
+async def run_uploads(home: Installation, options: Options) -> Result:
+    return await uploads.measure(home, rounds=options.rounds or 5)
+
+
 async def run_live(home: Installation, options: Options) -> Result:
     return await live.measure(home, rounds=options.rounds or 5)
 
@@ -57,6 +61,7 @@ BENCHMARKS: dict[str, Callable[[Installation, Options], Awaitable[Result]]] = {
     "page": run_page,
     "pages": run_pages,
     "picture": run_picture,
+    "uploads": run_uploads,
     "live": run_live,
     "images": run_images,
     "order": run_order,
