@@ -10,6 +10,8 @@ from storage.keys import PUBLIC_PREFIX
 #: 160 bits: nobody finds a prefix by trying.
 _PUBLIC_PREFIX_BYTES = 20
 
+_STAGING_PREFIX = "staging/"
+
 
 def original_key(owner_id: UUID, blob_id: UUID, mime_type: str, at: datetime) -> str:
     """`<owner>/<yyyy>/<mm>/<dd>/<blob>.<ext>`; the extension follows the declared type."""
@@ -18,7 +20,11 @@ def original_key(owner_id: UUID, blob_id: UUID, mime_type: str, at: datetime) ->
 
 def staging_key(original: str) -> str:
     """Where the bytes of an original are sent when its own key must not be signed for."""
-    return f"staging/{original}"
+    return f"{_STAGING_PREFIX}{original}"
+
+
+def is_staging(key: str) -> bool:
+    return key.startswith(_STAGING_PREFIX)
 
 
 def renditions_prefix(original: str) -> str:
