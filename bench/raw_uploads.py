@@ -26,20 +26,33 @@ from pipeline.recipe import RECIPE
 from storage.disk_signing import DiskSigner
 
 LOCK_OWNER = "SELECT used_bytes, quota_bytes FROM users WHERE id = $1 FOR NO KEY UPDATE"
-BLOB = "INSERT INTO blobs (id, owner_id, key, size, created_at) VALUES ($1, $2, $3, $4, $5)"
+BLOBS = """
+    INSERT INTO blobs (id, owner_id, key, size, created_at)
+    SELECT new.id, $3, key, size, $4
+    FROM unnest($1::uuid[], $2::text[], $5::bigint[]) AS new (id, key, size)
+"""
 MEDIA = """
     INSERT INTO media (id, owner_id, blob_id, version, kind, status, visibility, filename, mime_type, size,
                        held_bytes, sha256, sha256_verified, created_at, updated_at)
-    VALUES ($1, $2, $3, 1, 'IMAGE', 'UPLOADING', 'PRIVATE', $4, $5, $6, $6, $7, false, $8, $8)
+    SELECT new.id, $7, blob_id, 1, 'IMAGE', 'UPLOADING', 'PRIVATE', filename, mime_type, size,
+           size, sha256, false, $8, $8
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::text[])
+      AS new (id, blob_id, filename, mime_type, size, sha256)
 """
 CREATED = """
     INSERT INTO media_events (media_id, owner_id, version, type, status, kind, visibility, tags, at)
-    VALUES ($1, $2, 1, 'CREATED', 'UPLOADING', 'IMAGE', 'PRIVATE', '{}', $3)
+    SELECT media_id, $2, 1, 'CREATED', 'UPLOADING', 'IMAGE', 'PRIVATE', '{}', $3
+    FROM unnest($1::uuid[]) AS media_id
 """
-WORDS = "INSERT INTO media_search (media_id, words) VALUES ($1, array_to_tsvector($2::text[]))"
-UPLOAD = """
+WORDS = """
+    INSERT INTO media_search (media_id, words)
+    SELECT media_id, array_to_tsvector(string_to_array(words, ' '))
+    FROM unnest($1::uuid[], $2::text[]) AS said (media_id, words)
+"""
+UPLOADS = """
     INSERT INTO uploads (id, media_id, key, status, expires_at, created_at)
-    VALUES ($1, $2, $3, 'PENDING', $4, $5)
+    SELECT new.id, media_id, key, 'PENDING', $4, $5
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS new (id, media_id, key)
 """
 
 FIND = """
@@ -98,38 +111,18 @@ async def request_uploads(
     signer: DiskSigner, pool: Pool, owner_id: UUID, requests: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     now = datetime.now(UTC)
-    new = [(new_id(), new_id(), new_id(), request) for request in requests]
-    keys = {blob_id: f"{owner_id}/{now:%Y/%m/%d}/{blob_id}.jpg" for _, blob_id, _, _ in new}
+    media_ids, blob_ids, upload_ids = ([new_id() for _ in requests] for _ in range(3))
+    keys = [f"{owner_id}/{now:%Y/%m/%d}/{blob_id}.jpg" for blob_id in blob_ids]
+    claims = [[request[name] for request in requests] for name in ("filename", "mimeType", "size", "sha256")]
+    words = [" ".join(words_of(owner_id, filename)) for filename in claims[0]]
     async with pool.acquire() as connection, connection.transaction():
         await connection.fetchrow(LOCK_OWNER, owner_id)
-        await connection.executemany(
-            BLOB, [(blob, owner_id, keys[blob], request["size"], now) for _, blob, _, request in new]
-        )
-        await connection.executemany(
-            MEDIA,
-            [
-                (
-                    media,
-                    owner_id,
-                    blob,
-                    request["filename"],
-                    request["mimeType"],
-                    request["size"],
-                    request["sha256"],
-                    now,
-                )
-                for media, blob, _, request in new
-            ],
-        )
-        await connection.executemany(CREATED, [(media, owner_id, now) for media, _, _, _ in new])
-        await connection.executemany(
-            WORDS, [(media, words_of(owner_id, request["filename"])) for media, _, _, request in new]
-        )
-        expires_at = now + timedelta(hours=24)
-        await connection.executemany(
-            UPLOAD, [(upload, media, keys[blob], expires_at, now) for media, blob, upload, _ in new]
-        )
-    return [_requested(signer, media, upload, keys[blob], request) for media, blob, upload, request in new]
+        await connection.execute(BLOBS, blob_ids, keys, owner_id, now, claims[2])
+        await connection.execute(MEDIA, media_ids, blob_ids, *claims, owner_id, now)
+        await connection.execute(CREATED, media_ids, owner_id, now)
+        await connection.execute(WORDS, media_ids, words)
+        await connection.execute(UPLOADS, upload_ids, media_ids, keys, now + timedelta(hours=24), now)
+    return [_requested(signer, *made) for made in zip(media_ids, upload_ids, keys, requests, strict=True)]
 
 
 def _requested(

@@ -77,15 +77,15 @@ class Bench:
     async def phase(
         self, server: Service, bodies: Sequence[str], connections: int
     ) -> tuple[Phase, list[Any]]:
-        """To the CPU also belongs the numbering of the events, of which the last are left for afterwards."""
-        began, database = cpu_seconds(server.pid), tree_cpu_seconds(self.home.postmaster)
+        """The CPU is that until all events are numbered: also the last ones, which outlive their answers."""
+        used, database = cpu_seconds(server.pid), tree_cpu_seconds(self.home.postmaster)
         outcome = await send_from_elsewhere(Task(port=server.port, bodies=bodies, connections=connections))
         await self._numbered()
-        began = cpu_seconds(server.pid) - began
+        used = cpu_seconds(server.pid) - used
         database = tree_cpu_seconds(self.home.postmaster) - database
         phase = Phase(
             per_second=len(bodies) / outcome.wall_seconds,
-            server_ms=began / len(bodies) * 1000,
+            server_ms=used / len(bodies) * 1000,
             database_ms=database / len(bodies) * 1000,
             latencies_ms=outcome.latencies_ms,
         )
@@ -125,8 +125,14 @@ class Bench:
 
 async def measure(home: Installation, *, rounds: int) -> Result:
     connection = await asyncpg.connect(home.dsn)
-    bench = Bench(home=home, connection=connection)
-    async with service(home, ("bench.api_only",)) as darkroom, raw_uploads(home, bench.objects) as raw:
+    try:
+        return await _measure(Bench(home=home, connection=connection), rounds)
+    finally:
+        await connection.close()
+
+
+async def _measure(bench: Bench, rounds: int) -> Result:
+    async with service(bench.home, ("bench.api_only",)) as darkroom, raw_uploads(bench) as raw:
         servers = {"Darkroom": darkroom, "raw": raw}
         await _same_rows(bench, list(servers.values()))
         phases: dict[str, dict[str, list[Phase]]] = {name: {} for name in servers}
@@ -134,14 +140,14 @@ async def measure(home: Installation, *, rounds: int) -> Result:
             for name, server in servers.items():
                 for operation, phase in (await bench.round(server, UPLOADS, BATCHES)).items():
                     phases[name].setdefault(operation, []).append(phase)
-    await connection.close()
     return _result(phases["Darkroom"], phases["raw"])
 
 
 @asynccontextmanager
-async def raw_uploads(home: Installation, objects: Path) -> AsyncIterator[Service]:
-    port = free_port()
-    command = [sys.executable, "-m", "bench.raw_uploads", str(port), home.dsn, home.owner_id, str(objects)]
+async def raw_uploads(bench: Bench) -> AsyncIterator[Service]:
+    home, port = bench.home, free_port()
+    arguments = [str(port), home.dsn, home.owner_id, str(bench.objects)]
+    command = [sys.executable, "-m", "bench.raw_uploads", *arguments]
     log = home.directory / "raw_uploads.log"
     async with running(command, environment=clean_environment(), log=log, port=port) as pid:
         yield Service(pid=pid, port=port)
