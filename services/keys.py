@@ -17,6 +17,8 @@ _OF_BLOB = re.compile(rf"(?:[a-z]+/)?(?:{_ID}/)?\d{{4}}/\d\d/\d\d/({_ID})(?:\.[a
 _PUBLIC_PREFIX_BYTES = 20
 _COPY = re.compile(rf"({PUBLIC_PREFIX}[0-9a-f]{{{2 * _PUBLIC_PREFIX_BYTES}}})/.+", re.ASCII)
 
+_STAGING_PREFIX = "staging/"
+
 
 def original_key(owner_id: UUID, blob_id: UUID, mime_type: str, at: datetime) -> str:
     """`<owner>/<yyyy>/<mm>/<dd>/<blob>.<ext>`; the extension follows the declared type."""
@@ -25,7 +27,11 @@ def original_key(owner_id: UUID, blob_id: UUID, mime_type: str, at: datetime) ->
 
 def staging_key(original: str) -> str:
     """Where the bytes of an original are sent when its own key must not be signed for."""
-    return f"staging/{original}"
+    return f"{_STAGING_PREFIX}{original}"
+
+
+def is_staging(key: str) -> bool:
+    return key.startswith(_STAGING_PREFIX)
 
 
 def renditions_prefix(original: str) -> str:

@@ -96,7 +96,7 @@ class DamagedStore:
         async with self.sessions.begin() as session:
             session.add(blob)
             await session.flush()
-            await create_media(session, media, tags=[])
+            await create_media(session, [(media, [])])
             session.add(Publication(media_id=media.id, prefix=prefix, published_at=utc_now()))
             session.add_all(rendition_row(blob, key) for key in made)
         copies = [public_key(prefix, key) for key in made]
