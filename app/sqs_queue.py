@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -31,11 +31,13 @@ _REGION_IN_HOST = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueAddress:
-    """Where a queue is. Credentials come from where Amazon's tools look: environment, files, roles."""
+    """Where a queue is, and who asks: without a key, as whom Amazon's tools find in environment, files, roles."""
 
     url: str
     endpoint_url: str | None = None
     region: str
+    access_key_id: str | None = None
+    secret_access_key: str | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, url: str, *, endpoint_url: str | None, region: str | None) -> Self:
@@ -73,7 +75,12 @@ class SqsQueue:
             connect_timeout=5, read_timeout=WAIT_SECONDS + 10, retries={"total_max_attempts": 1}
         )
         async with get_session().create_client(
-            "sqs", region_name=address.region, endpoint_url=address.endpoint_url, config=config
+            "sqs",
+            region_name=address.region,
+            endpoint_url=address.endpoint_url,
+            aws_access_key_id=address.access_key_id,
+            aws_secret_access_key=address.secret_access_key,
+            config=config,
         ) as client:
             yield cls(client, address.url)
 

@@ -8,7 +8,7 @@ dead-letter queue takes it away after some deliveries.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import structlog
@@ -56,8 +56,16 @@ def queue_address(settings: Settings) -> QueueAddress | None:
     """Where the storage's events come from; None where nobody said."""
     if settings.sqs_url is None:
         return None
-    return QueueAddress.of(
+    address = QueueAddress.of(
         settings.sqs_url, endpoint_url=settings.sqs_endpoint_url, region=settings.sqs_region
+    )
+    if settings.s3_access_key_id is None or settings.s3_secret_access_key is None:
+        return address
+    # Whoever has a key for the store has it for the store's events.
+    return replace(
+        address,
+        access_key_id=settings.s3_access_key_id,
+        secret_access_key=settings.s3_secret_access_key.get_secret_value(),
     )
 
 
@@ -68,7 +76,7 @@ async def following_storage_events(runtime: Runtime) -> AsyncIterator[None]:
     if address is None:
         yield
         return
-    follower = StorageEvents(arrived=runtime.services.finalizing.arrived, bucket=None)
+    follower = StorageEvents(arrived=runtime.services.finalizing.arrived, bucket=runtime.settings.bucket)
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(follower.follow(address), name="storage-events")
         try:

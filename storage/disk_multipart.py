@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from storage.disk_files import NewFile, SourceFile
 from storage.disk_objects import object_info, opened_object
-from storage.disk_part_signing import PartGrant, check_part_number
+from storage.disk_part_signing import PartGrant
 from storage.disk_signatures import Clock
 from storage.disk_transfer import body_blocks, compare_hashes, copy_range, incoming_file, on_disk, reading
 from storage.disk_tree import DiskTree
@@ -33,6 +33,7 @@ from storage.errors import (
 )
 from storage.keys import check_prefix, check_private_key
 from storage.objects import ObjectInfo, OpenMultipart, StoredPart
+from storage.promises import check_part_number, check_part_range
 from storage.response_headers import check_content_type
 
 # A lock is held for milliseconds; whoever holds one so long is stopped, or its disk is.
@@ -96,8 +97,7 @@ class DiskMultiparts:
             opened_object(self._objects, source) as opened,
             incoming_file(self._objects.incoming, ["sha256"]) as file,
         ):
-            if offset < 0 or length < 1 or offset + length > opened.stat.st_size:
-                raise ValueError(f"The source has {opened.stat.st_size} bytes: the range is not within it.")
+            check_part_range(offset, length, opened.stat.st_size)
             await copy_range(opened, file, offset=offset, byte_size=length)
             return await self._keep_part(key, upload_id, number, file)
 
