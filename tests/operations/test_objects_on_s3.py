@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -30,7 +31,7 @@ async def relay(ministack: str) -> AsyncIterator[StoreRelay]:
 
 
 @pytest.fixture
-def settings(ministack: str, bucket: str, relay: StoreRelay) -> dict[str, str]:
+def settings(ministack: str, bucket: str, relay: StoreRelay) -> dict[str, Any]:
     """The service reaches the store by another name than its clients."""
     return bucket_settings(
         relay.endpoint,
@@ -41,7 +42,7 @@ def settings(ministack: str, bucket: str, relay: StoreRelay) -> dict[str, str]:
 
 
 @pytest.fixture
-async def on_s3(data_dir: Path, start_service: StartService, settings: dict[str, str]) -> Service:
+async def on_s3(data_dir: Path, start_service: StartService, settings: dict[str, Any]) -> Service:
     service = start_service(data_dir, **settings)
     await service.start()
     return service
@@ -103,7 +104,7 @@ async def test_a_backup_says_that_it_holds_no_objects(
     on_s3: Service,
     operations: Operations,
     archive: Path,
-    settings: dict[str, str],
+    settings: dict[str, Any],
     start_service: StartService,
 ) -> None:
     async with Client(on_s3.origin) as client:
@@ -134,7 +135,7 @@ async def test_a_backup_says_that_it_holds_no_objects(
 
 
 async def test_an_archive_with_objects_goes_into_no_bucket(
-    service: Service, operations: Operations, archive: Path, settings: dict[str, str]
+    service: Service, operations: Operations, archive: Path, settings: dict[str, Any]
 ) -> None:
     only = await operations.backup(service.data_dir, archive, "--database-only")
     assert only.code == 1
@@ -148,13 +149,13 @@ async def test_an_archive_with_objects_goes_into_no_bucket(
 async def test_without_credentials_it_says_so_and_does_not_start(
     data_dir: Path, start_service: StartService, ministack: str, tmp_path: Path
 ) -> None:
-    settings = {
-        "DARKROOM_STORAGE_URL": "s3://some-bucket",
-        "DARKROOM_S3_ENDPOINT_URL": ministack,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "HOME": str(tmp_path),
-    }
-    service = start_service(data_dir, **settings)
+    service = start_service(
+        data_dir,
+        DARKROOM_STORAGE_URL="s3://some-bucket",
+        DARKROOM_S3_ENDPOINT_URL=ministack,
+        AWS_EC2_METADATA_DISABLED="true",
+        HOME=str(tmp_path),
+    )
     service.launch()
     assert await service.ends() == 1
     assert "There are no credentials for the object store" in service.complaint()
