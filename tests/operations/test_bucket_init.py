@@ -1,6 +1,7 @@
 """`bucket init` makes a bucket what it must be, again and again, and takes nothing from others."""
 
 import json
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -126,7 +127,8 @@ def test_a_foreign_rule_that_ends_uploads_early_is_found_out() -> None:
     [("eu-central-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")],
 )
 def test_the_policy_names_objects_as_the_region_does(region: str, partition: str) -> None:
-    settings = Settings(_env_file=None, storage_url="s3://bucket")
+    values: dict[str, Any] = {"storage_url": "s3://bucket"}
+    settings = Settings(_env_file=None, **values)
     document = wanted.policy_document({}, settings, bucket="bucket", region=region)
     assert document is not None
     assert f'"arn:{partition}:s3:::bucket/public/*"' in document

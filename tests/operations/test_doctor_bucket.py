@@ -117,4 +117,5 @@ async def test_a_store_that_does_not_work_is_one_finding(
 
 
 async def test_on_disk_there_is_nothing_to_look_at() -> None:
-    assert await check_bucket.check(Settings(_env_file=None)) == []
+    on_disk: dict[str, Any] = {"storage_url": None}
+    assert await check_bucket.check(Settings(_env_file=None, **on_disk)) == []

@@ -31,7 +31,7 @@ async def relay(ministack: str) -> AsyncIterator[StoreRelay]:
 
 
 @pytest.fixture
-def settings(ministack: str, bucket: str, relay: StoreRelay) -> dict[str, str]:
+def settings(ministack: str, bucket: str, relay: StoreRelay) -> dict[str, Any]:
     """The service reaches the store by another name than its clients."""
     return bucket_settings(
         relay.endpoint,
@@ -149,13 +149,13 @@ async def test_an_archive_with_objects_goes_into_no_bucket(
 async def test_without_credentials_it_says_so_and_does_not_start(
     data_dir: Path, start_service: StartService, ministack: str, tmp_path: Path
 ) -> None:
-    settings: dict[str, Any] = {
-        "DARKROOM_STORAGE_URL": "s3://some-bucket",
-        "DARKROOM_S3_ENDPOINT_URL": ministack,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "HOME": str(tmp_path),
-    }
-    service = start_service(data_dir, **settings)
+    service = start_service(
+        data_dir,
+        DARKROOM_STORAGE_URL="s3://some-bucket",
+        DARKROOM_S3_ENDPOINT_URL=ministack,
+        AWS_EC2_METADATA_DISABLED="true",
+        HOME=str(tmp_path),
+    )
     service.launch()
     assert await service.ends() == 1
     assert "There are no credentials for the object store" in service.complaint()
