@@ -1,4 +1,4 @@
-"""Run the measurements: `python -m bench [page|pages|picture|live|images|signing|transfer|order|all]`.
+"""Run the measurements: `python -m bench [NAME|all]`, each by the name that it has in `BENCHMARKS`.
 
 Everything happens on the loopback interface, in a temporary data directory, and is gone afterwards.
 """
@@ -14,7 +14,7 @@ from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench import event_order, image_chain, live, page, pages, picture, signing, transfer
+from bench import event_order, image_chain, live, page, pages, picture, signing, transfer, uploads
 from bench.report import Result, conditions
 from bench.service import Installation, installation
 
@@ -36,6 +36,10 @@ async def run_pages(home: Installation, options: Options) -> Result:
 
 async def run_picture(home: Installation, options: Options) -> Result:
     return await picture.measure(home, rounds=options.rounds or 5)
+
+
+async def run_uploads(home: Installation, options: Options) -> Result:
+    return await uploads.measure(home, rounds=options.rounds or 5)
 
 
 async def run_live(home: Installation, options: Options) -> Result:
@@ -66,6 +70,7 @@ BENCHMARKS: dict[str, Callable[[Installation, Options], Awaitable[Result]]] = {
     "page": run_page,
     "pages": run_pages,
     "picture": run_picture,
+    "uploads": run_uploads,
     "live": run_live,
     "images": run_images,
     "signing": run_signing,

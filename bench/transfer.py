@@ -55,7 +55,7 @@ async def measure(home: Installation, *, rounds: int, byte_size: int) -> Result:
     async with store(home) as endpoint:
         s3 = partial(boto3.client, "s3", endpoint_url=endpoint, **_credentials())
         await asyncio.to_thread(lambda: s3().create_bucket(Bucket=BUCKET))
-        async with service(home, settings(endpoint)) as running_service:
+        async with service(home, settings=settings(endpoint)) as running_service:
             for _ in range(rounds):
                 alter(file, noise)
                 ours.append(await run_ours(running_service.origin, home, file))

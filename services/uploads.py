@@ -129,7 +129,9 @@ class Uploads:
         fitting = [request for request in requests if request not in refused]
         names = {slug: name for request in fitting for slug, name in request.tags.items()}
         tags = await ensure_tags(session, owner.id, names)
-        created = {request: await self._create(session, owner, request) for request in fitting}
+        created = {request: self._create(session, owner, request) for request in fitting}
+        await create_media(session, [(made.media, request.tags) for request, made in created.items()])
+        session.add_all(made.upload for made in created.values())
         await link_tags(
             session,
             [(made.media.id, tags[slug].id) for request, made in created.items() for slug in request.tags],
@@ -151,9 +153,8 @@ class Uploads:
         await release_keys(session, owner.id, [request.media_id for request in refused])
         return refused
 
-    async def _create(
-        self, session: AsyncSession, owner: User, request: CleanUploadRequest
-    ) -> RequestedUpload:
+    def _create(self, session: AsyncSession, owner: User, request: CleanUploadRequest) -> RequestedUpload:
+        """What is to be inserted; the session has got the blob only."""
         now = utc_now()
         blob_id = new_id()
         key = keys.original_key(owner.id, blob_id, request.mime_type, now)
@@ -186,13 +187,13 @@ class Uploads:
             expires_at=now + self.limits.upload_lifetime,
         )
         session.add(Blob(id=blob_id, owner_id=owner.id, key=key, size=request.size))
-        await session.flush()
-        await create_media(session, media, tags=list(request.tags))
-        session.add(upload)
         return RequestedUpload(media=media, upload=upload)
 
-    def target(self, media: Media, upload: Upload) -> Target | None:
-        """Where the bytes go, an address freshly signed; None once the upload has ended."""
+    def target(self, media: Media, upload: Upload, *, lifetime: timedelta | None = None) -> Target | None:
+        """Where the bytes go, an address freshly signed; None once the upload has ended.
+
+        `lifetime` is the address's, if that is less than ours.
+        """
         if upload.is_stored:
             return StoredTarget(media_id=media.id)
         remaining = upload.expires_at - utc_now()
@@ -206,7 +207,7 @@ class Uploads:
             byte_size=media.size,
             sha256=media.sha256,
             md5=upload.md5,
-            expires_in=min(self.limits.address_lifetime, remaining),
+            expires_in=min(lifetime or self.limits.address_lifetime, self.limits.address_lifetime, remaining),
         )
 
     async def abort(self, owner: User, upload_id: UUID) -> tuple[Media, Upload]:
@@ -216,7 +217,7 @@ class Uploads:
         """
         found, _ = await find_upload(self.sessions, owner, upload_id)
         async with self.sessions.begin() as session:
-            media, upload = await lock_upload(session, found.id, owner.id)
+            media, upload, _ = await lock_upload(session, found.id, owner.id)
             if upload.status is UploadStatus.COMPLETED:
                 raise Conflict(
                     "This upload is finalized already: delete the media instead.",
@@ -252,7 +253,7 @@ class Uploads:
 
     async def _expire(self, found: Media) -> None:
         async with self.sessions.begin() as session:
-            media, upload = await lock_upload(session, found.id, found.owner_id)
+            media, upload, _ = await lock_upload(session, found.id, found.owner_id)
             if upload.status is not UploadStatus.PENDING:
                 return
             await end_upload(

@@ -10,7 +10,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from datetime import timedelta
 from functools import partial
@@ -129,9 +129,7 @@ class DiskMultiparts:
     async def list_multiparts(self, prefix: str) -> AsyncIterator[OpenMultipart]:
         check_prefix(prefix)
         found: list[OpenMultipart] = []
-        upload_ids = await on_disk(self._uploads.ids)
-        for start in range(0, len(upload_ids), _LOOK_BATCH):
-            batch = upload_ids[start : start + _LOOK_BATCH]
+        for batch in _batches(await on_disk(self._uploads.ids)):
             open_uploads = await on_disk(partial(self._uploads.look, batch))
             found += [upload for upload in open_uploads if upload.key.startswith(prefix)]
         for upload in sorted(found, key=lambda upload: (upload.key, upload.upload_id)):
@@ -143,8 +141,8 @@ class DiskMultiparts:
         An open upload is left alone, however old: whoever began it aborts it.
         """
         before, removed = (self._now() - older_than).timestamp(), 0
-        for upload_id in await on_disk(self._uploads.ids):
-            if await on_disk(partial(self._uploads.is_left, upload_id, before=before)):
+        for batch in _batches(await on_disk(self._uploads.ids)):
+            for upload_id in await on_disk(partial(self._uploads.left, batch, before=before)):
                 await self._remove(upload_id)
                 removed += 1
         return removed
@@ -216,6 +214,11 @@ class DiskMultiparts:
                     raise StorageUnavailableError("Another process keeps the upload locked.") from error
             # Without a thread, so that many who wait can't keep the one who works from it.
             await asyncio.sleep(random.uniform(*_LOCK_PAUSES_SECONDS))
+
+
+def _batches(upload_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """As many at a time as a thread looks at in some milliseconds."""
+    return (upload_ids[start : start + _LOOK_BATCH] for start in range(0, len(upload_ids), _LOOK_BATCH))
 
 
 def _in_order(parts: Sequence[StoredPart]) -> Sequence[StoredPart]:
