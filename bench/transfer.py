@@ -6,7 +6,7 @@ import random
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -69,11 +69,12 @@ async def measure(home: Installation, *, rounds: int, byte_size: int) -> Result:
 
 
 async def run_ours(origin: str, home: Installation, file: Path) -> Run:
-    """To the finalized upload; the processing is cancelled, which would go on meanwhile."""
+    """To the finalized upload; what is still processed then is cancelled, so as not to be in the way."""
     command = ["-m", "app", "upload", str(file), "--no-watch", "--parallel", str(CONNECTIONS)]
     environment = {"DARKROOM_URL": origin, "XDG_STATE_HOME": str(home.directory / "state")}
     run, output = await timed(command, environment)
-    await timed(["-m", "app", "cancel", output.split()[-1]], environment)
+    with suppress(RuntimeError):  # it is READY
+        await timed(["-m", "app", "cancel", output.split()[-1]], environment)
     return run
 
 
