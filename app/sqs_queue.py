@@ -31,7 +31,7 @@ _REGION_IN_HOST = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueAddress:
-    """Where a queue is, and who asks: without a key, as whom Amazon's tools find (environment, files, roles)."""
+    """Where a queue is, and who asks: without a key, whom Amazon's tools find (environment, files, roles)."""
 
     url: str
     endpoint_url: str | None = None
