@@ -8,7 +8,7 @@ from functools import partial
 
 from app.client.errors import ClientError, FileProblemError
 from app.client.files import LocalFile, inspect
-from app.client.jobs import Job
+from app.client.items import Item
 from app.client.kept_uploads import Claim, KeptUpload, KeptUploads
 from app.client.media import Status
 from app.client.outcomes import Outcome
@@ -30,11 +30,11 @@ class Announced:
 
 
 class Announcer:
-    """`number` is a job's place."""
+    """`number` is an item's place."""
 
-    def __init__(self, api: UploadApi, jobs: Sequence[Job], kept: KeptUploads, progress: Progress) -> None:
+    def __init__(self, api: UploadApi, items: Sequence[Item], kept: KeptUploads, progress: Progress) -> None:
         self._api = api
-        self._jobs = jobs
+        self._items = items
         self._kept = kept
         self._progress = progress
         self._reading = asyncio.Semaphore(_READ_AT_ONCE)
@@ -54,34 +54,34 @@ class Announcer:
     async def _request(self, files: dict[int, LocalFile]) -> dict[int, Announced | Outcome]:
         try:
             answers = await self._api.request_uploads(
-                [(file, self._jobs[number].wishes) for number, file in files.items()]
+                [(file, self._items[number].wishes) for number, file in files.items()]
             )
         except ClientError as error:
             return {number: self._ended(number, error) for number in files}
         return {
             number: Announced(file=file, upload=answer)
             if isinstance(answer, AnnouncedUpload)
-            else Outcome(path=self._jobs[number].path, user_errors=answer)
+            else Outcome(path=self._items[number].path, user_errors=answer)
             for (number, file), answer in zip(files.items(), answers, strict=True)
         }
 
     async def _prepare(self, number: int) -> LocalFile | Announced | Outcome:
         """The file, if it has yet to be announced."""
-        job = self._jobs[number]
+        item = self._items[number]
         async with self._reading:
             try:
-                if job.kept is not None and (resumed := await self._resume(number, job)):
+                if item.kept is not None and (resumed := await self._resume(number, item)):
                     return resumed
-                return await inspect(job.path, partial(self._progress.reading, number))
+                return await inspect(item.path, partial(self._progress.reading, number))
             except OutdatedUploadError as error:
                 await self._give_up(error.kept)
                 return self._ended(number, error)
             except ClientError as error:
                 return self._ended(number, error)
 
-    async def _resume(self, number: int, job: Job) -> Announced | None:
+    async def _resume(self, number: int, item: Item) -> Announced | None:
         """None when the upload takes no bytes any more, and the file has to be announced anew."""
-        file, kept = await recognise(job, partial(self._progress.reading, number))
+        file, kept = await recognise(item, partial(self._progress.reading, number))
         claim = self._kept.claim(kept)
         if claim is None:
             raise FileProblemError("Another command has just ended its upload.")
@@ -112,4 +112,4 @@ class Announcer:
                 await self._api.abort(kept.upload_id)
 
     def _ended(self, number: int, error: ClientError) -> Outcome:
-        return Outcome(path=self._jobs[number].path, error=str(error))
+        return Outcome(path=self._items[number].path, error=str(error))

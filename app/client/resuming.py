@@ -5,7 +5,7 @@ from pathlib import Path
 from app.client.errors import ChangedFileError, FileProblemError
 from app.client.files import LocalFile, inspect, look_at
 from app.client.hashing import Reading
-from app.client.jobs import Job
+from app.client.items import Item
 from app.client.kept_uploads import KeptUpload
 
 
@@ -17,21 +17,21 @@ class OutdatedUploadError(ChangedFileError):
         self.kept = kept
 
 
-async def recognise(job: Job, reading: Reading) -> tuple[LocalFile, KeptUpload]:
+async def recognise(item: Item, reading: Reading) -> tuple[LocalFile, KeptUpload]:
     """The file, and the upload that it belongs to: by size and time of change, else by its hash.
 
     Raises FileProblemError when there is none, and OutdatedUploadError when there was one.
     """
-    kept = job.kept or []
-    path = str(job.path.resolve())
+    kept = item.kept or []
+    path = str(item.path.resolve())
     own = [each for each in kept if each.path == path]
     for each in own:
-        file = await look_at(job.path, sha256=each.sha256)
+        file = await look_at(item.path, sha256=each.sha256)
         if (file.byte_size, file.modified_ns) == (each.byte_size, each.modified_ns):
             return file, each
-    byte_size = _size(job.path)
+    byte_size = _size(item.path)
     if same_size := [each for each in kept if each.byte_size == byte_size]:
-        file = await inspect(job.path, reading)
+        file = await inspect(item.path, reading)
         for each in same_size:
             if each.sha256 == file.sha256:
                 return file, each

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from app.client.announcing import Announced
 from app.client.errors import ChangedFileError, ClientError, FileProblemError, ServiceError
 from app.client.files import LocalFile
-from app.client.jobs import Job
+from app.client.items import Item
 from app.client.kept_uploads import Claim, KeptUpload, KeptUploads
 from app.client.media import Status, UserError
 from app.client.outcomes import Outcome
@@ -28,7 +28,7 @@ class _Sending:
     """One upload on its way; `outcome` is what is known of its end so far."""
 
     number: int
-    job: Job
+    item: Item
     announced: Announced
     outcome: Outcome
 
@@ -52,12 +52,12 @@ class Sender:
         else:
             self.unfinished.add(upload_id)
 
-    async def send(self, number: int, job: Job, announced: Announced) -> Outcome:
+    async def send(self, number: int, item: Item, announced: Announced) -> Outcome:
         """The outcome as far as it is known when the upload is finalized."""
         upload_id = announced.upload.upload_id
-        outcome = Outcome(path=job.path, media_id=announced.upload.media_id)
+        outcome = Outcome(path=item.path, media_id=announced.upload.media_id)
         try:
-            outcome = await self._send(_Sending(number, job, announced, outcome))
+            outcome = await self._send(_Sending(number, item, announced, outcome))
         except ClientError as error:
             return await self._fail(outcome, upload_id, error)
         self._forget(upload_id)
@@ -166,8 +166,8 @@ class Sender:
             modified_ns=file.modified_ns,
             sha256=file.sha256,
             part_size=target.part_size,
-            tags=tuple(sending.job.wishes.tags),
-            title=sending.job.wishes.title,
+            tags=tuple(sending.item.wishes.tags),
+            title=sending.item.wishes.title,
         )
         try:
             self.resumable[upload.upload_id] = self._kept.keep(kept)

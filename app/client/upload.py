@@ -10,7 +10,7 @@ from app.client.endpoint import open_endpoint
 from app.client.errors import UsageError
 from app.client.files import display_name
 from app.client.folders import named_files
-from app.client.jobs import Job, new_jobs, resumed_jobs
+from app.client.items import Item, new_items, resumed_items
 from app.client.kept_uploads import KeptUploads, state_directory
 from app.client.outcomes import Outcome
 from app.client.progress import showing_progress
@@ -51,13 +51,13 @@ class _Command:
         self._uploads: Uploads | None = None
 
     async def run(self, origin: str) -> ExitCode:
-        jobs = self._jobs(origin)
-        if not jobs:
+        items = self._items(origin)
+        if not items:
             complain("There is no unfinished upload.")
             return ExitCode.SUCCESS
         async with open_endpoint(UploadApi, origin) as api:
             await api.ping()
-            return await self._upload(api, jobs)
+            return await self._upload(api, items)
 
     def interrupted(self) -> str:
         resumable = self._uploads.resumable if self._uploads else 0
@@ -69,7 +69,7 @@ class _Command:
             "what was sent goes on."
         )
 
-    def _jobs(self, origin: str) -> list[Job]:
+    def _items(self, origin: str) -> list[Item]:
         """Raises UsageError."""
         options = self._options
         self._kept.remove_stale()
@@ -77,21 +77,21 @@ class _Command:
             if options.tags or options.title is not None:
                 raise UsageError("--resume goes on as it began: --tag and --title are for new uploads.")
             kept = [each for each in self._kept.all() if each.origin == origin]
-            return resumed_jobs(options.paths, kept)
+            return resumed_items(options.paths, kept)
         if not options.paths:
             raise UsageError("Name files or folders to upload, or --resume.")
         found = named_files(options.paths)
         for note in found.notes:
             complain(note)
         title = None if options.title is None else sendable(options.title)
-        return new_jobs(found.paths, Wishes(tags=[sendable(tag) for tag in options.tags], title=title))
+        return new_items(found.paths, Wishes(tags=[sendable(tag) for tag in options.tags], title=title))
 
-    async def _upload(self, api: UploadApi, jobs: Sequence[Job]) -> ExitCode:
+    async def _upload(self, api: UploadApi, items: Sequence[Item]) -> ExitCode:
         options, outcomes, told = self._options, list[Outcome](), True
-        names = [display_name(job.path) for job in jobs]
+        names = [display_name(item.path) for item in items]
         with showing_progress(names, bars=_has_room(json=options.json)) as progress:
             self._uploads = uploads = Uploads(
-                api, jobs, self._kept, progress, watch=options.watch, connections=options.parallel
+                api, items, self._kept, progress, watch=options.watch, connections=options.parallel
             )
 
             async def deliver(outcome: Outcome) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from app.client.announcing import Announced, Announcer
 from app.client.errors import ClientError
-from app.client.jobs import Job, batches
+from app.client.items import Item, batches
 from app.client.kept_uploads import KeptUploads
 from app.client.media_watch import Watcher, open_watcher
 from app.client.outcomes import Outcome
@@ -24,12 +24,12 @@ _ABORT_SECONDS = 5.0
 
 
 class Uploads:
-    """`number` is a job's place. `connections` carry bytes at once, of as many files or of parts of one."""
+    """`number` is an item's place. `connections` carry bytes at once, of as many files or of parts of one."""
 
     def __init__(
         self,
         api: UploadApi,
-        jobs: Sequence[Job],
+        items: Sequence[Item],
         kept: KeptUploads,
         progress: Progress,
         *,
@@ -37,12 +37,12 @@ class Uploads:
         connections: int,
     ) -> None:
         self._api = api
-        self._jobs = jobs
+        self._items = items
         self._kept = kept
         self._progress = progress
         self._watch = watch
         self._connections = connections
-        self._announcer = Announcer(api, jobs, kept, progress)
+        self._announcer = Announcer(api, items, kept, progress)
         self._sending = asyncio.Semaphore(connections)
         self._watching = asyncio.Semaphore(_WATCHED_AT_ONCE)
         self._sender: Sender
@@ -57,7 +57,7 @@ class Uploads:
         goes on at the service.
         """
         ended: list[asyncio.Future[Outcome]] = [
-            asyncio.get_running_loop().create_future() for _ in self._jobs
+            asyncio.get_running_loop().create_future() for _ in self._items
         ]
         async with open_transfers(
             self._api.target, self._api.sign_parts, connections=self._connections
@@ -87,7 +87,7 @@ class Uploads:
     async def _upload_all(self, group: asyncio.TaskGroup, ended: Sequence[asyncio.Future[Outcome]]) -> None:
         """Batch after batch: one is read and announced while the one before is sent."""
         before: list[asyncio.Task[Outcome]] = []
-        for numbers in batches(self._jobs):
+        for numbers in batches(self._items):
             sendings = []
             for number, announced in (await self._announcer.announce(numbers)).items():
                 if isinstance(announced, Outcome):
@@ -102,7 +102,7 @@ class Uploads:
 
     async def _send(self, number: int, announced: Announced) -> Outcome:
         async with self._sending:
-            return await self._sender.send(number, self._jobs[number], announced)
+            return await self._sender.send(number, self._items[number], announced)
 
     async def _follow(
         self, number: int, sending: asyncio.Task[Outcome], ended: asyncio.Future[Outcome]

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.client.endpoint import open_endpoint
-from app.client.jobs import Job, new_jobs, resumed_jobs
+from app.client.items import Item, new_items, resumed_items
 from app.client.kept_uploads import KeptUploads, state_directory
 from app.client.media import Status
 from app.client.outcomes import Outcome
@@ -46,27 +46,27 @@ def kept() -> KeptUploads:
     return KeptUploads(state_directory())
 
 
-async def run(service: FakeService, jobs: Sequence[Job], *, connections: int = 4) -> list[Outcome]:
+async def run(service: FakeService, items: Sequence[Item], *, connections: int = 4) -> list[Outcome]:
     outcomes: list[Outcome] = []
 
     async def deliver(outcome: Outcome) -> None:
         outcomes.append(outcome)
 
     async with open_endpoint(UploadApi, service.origin) as api:
-        progress = PlainProgress([job.path.name for job in jobs])
+        progress = PlainProgress([item.path.name for item in items])
         uploads = Uploads(
-            api, jobs, KeptUploads(state_directory()), progress, watch=False, connections=connections
+            api, items, KeptUploads(state_directory()), progress, watch=False, connections=connections
         )
         await uploads.run(deliver)
     return outcomes
 
 
 async def send(service: FakeService, *paths: Path, connections: int = 4) -> list[Outcome]:
-    return await run(service, new_jobs(paths, Wishes(tags=["sea"], title="At sea")), connections=connections)
+    return await run(service, new_items(paths, Wishes(tags=["sea"], title="At sea")), connections=connections)
 
 
 async def resume(service: FakeService, *names: Path) -> list[Outcome]:
-    return await run(service, resumed_jobs(names, KeptUploads(state_directory()).all()))
+    return await run(service, resumed_items(names, KeptUploads(state_directory()).all()))
 
 
 async def interrupt(service: FakeService, path: Path, *, after: int) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from app.client.errors import UsageError
 from app.client.folders import named_files
-from app.client.jobs import batches, new_jobs
+from app.client.items import batches, new_items
 from app.client.upload_api import Wishes
 from tests import pictures
 from tests.client.service import Service, upload
@@ -60,9 +60,9 @@ def test_batches_have_a_hundred_files_and_half_a_gigabyte_at_most(tmp_path: Path
     small = [write(tmp_path / f"{number}") for number in range(203)]
     large = write(tmp_path / "large")
     os.truncate(large, 499_999_984)
-    jobs = new_jobs([*small, large, small[0], large, large], Wishes())
-    assert [len(numbers) for numbers in batches(jobs)] == [100, 100, 4, 2, 1]
-    assert [number for numbers in batches(jobs) for number in numbers] == list(range(207))
+    items = new_items([*small, large, small[0], large, large], Wishes())
+    assert [len(numbers) for numbers in batches(items)] == [100, 100, 4, 2, 1]
+    assert [number for numbers in batches(items) for number in numbers] == list(range(207))
     assert list(batches([])) == []
 
 

@@ -1,4 +1,4 @@
-"""What one command is to upload: a job for each file, in batches that are announced together."""
+"""What one command is to upload: an item for each file, in batches that are announced together."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _BATCH_BYTES = 500_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Item:
     """One file; a new upload, or one of those in `kept` that goes on, the likeliest first."""
 
     path: Path
@@ -21,47 +21,47 @@ class Job:
     kept: Sequence[KeptUpload] | None = None
 
 
-def new_jobs(paths: Sequence[Path], wishes: Wishes) -> list[Job]:
-    return [Job(path=path, wishes=wishes) for path in paths]
+def new_items(paths: Sequence[Path], wishes: Wishes) -> list[Item]:
+    return [Item(path=path, wishes=wishes) for path in paths]
 
 
-def resumed_jobs(names: Sequence[Path], kept: Sequence[KeptUpload]) -> list[Job]:
+def resumed_items(names: Sequence[Path], kept: Sequence[KeptUpload]) -> list[Item]:
     """The uploads of these files, and of all files beneath these folders; without names, all there are.
 
-    A file that is known by no other name is looked for among those of its size. One without any upload gets a
-    job with none. Raises UsageError for what is no file that can be read.
+    A file that is known by no other name is looked for among those of its size. One without any upload gets an
+    item with none. Raises UsageError for what is no file that can be read.
     """
     if not names:
         return [_resumed(Path(each.path), [each]) for each in reversed(kept)]
-    jobs: list[Job] = []
+    items: list[Item] = []
     for path in names:
         whole = path.resolve()
         if is_folder(path):
             beneath = [each for each in reversed(kept) if Path(each.path).is_relative_to(whole)]
-            jobs += [_resumed(Path(each.path), [each]) for each in beneath] or [_resumed(path, [])]
+            items += [_resumed(Path(each.path), [each]) for each in beneath] or [_resumed(path, [])]
             continue
         byte_size = path.stat().st_size
         named = [each for each in kept if Path(each.path) == whole]
-        jobs.append(_resumed(path, named or [each for each in kept if each.byte_size == byte_size]))
-    return jobs
+        items.append(_resumed(path, named or [each for each in kept if each.byte_size == byte_size]))
+    return items
 
 
-def batches(jobs: Sequence[Job]) -> Iterator[range]:
-    """The places of jobs that are announced together: not too many, and not too many bytes."""
+def batches(items: Sequence[Item]) -> Iterator[range]:
+    """The places of items that are announced together: not too many, and not too many bytes."""
     start, byte_size = 0, 0
-    for number, job in enumerate(jobs):
-        size = _size(job.path)
+    for number, item in enumerate(items):
+        size = _size(item.path)
         if number > start and (number - start == MAX_REQUESTS or byte_size + size > _BATCH_BYTES):
             yield range(start, number)
             start, byte_size = number, 0
         byte_size += size
-    if start < len(jobs):
-        yield range(start, len(jobs))
+    if start < len(items):
+        yield range(start, len(items))
 
 
-def _resumed(path: Path, kept: Sequence[KeptUpload]) -> Job:
+def _resumed(path: Path, kept: Sequence[KeptUpload]) -> Item:
     wishes = Wishes(tags=kept[0].tags, title=kept[0].title) if kept else Wishes()
-    return Job(path=path, wishes=wishes, kept=kept)
+    return Item(path=path, wishes=wishes, kept=kept)
 
 
 def _size(path: Path) -> int:
