@@ -28,8 +28,8 @@ def new_items(paths: Sequence[Path], wishes: Wishes) -> list[Item]:
 def resumed_items(names: Sequence[Path], kept: Sequence[KeptUpload]) -> list[Item]:
     """The uploads of these files, and of all files beneath these folders; without names, all there are.
 
-    A file that is known by no other name is looked for among those of its size. One without any upload gets an
-    item with none. Raises UsageError for what is no file that can be read.
+    A file that is known by no other name is looked for among those of its size. One without any upload gets
+    an item with none. Raises UsageError for what is no file that can be read.
     """
     if not names:
         return [_resumed(Path(each.path), [each]) for each in reversed(kept)]
