@@ -29,6 +29,7 @@ from services.delivery import Delivery
 from services.feed import EventFeed
 from services.finalizing import Finalizing
 from services.housekeeping import Housekeeping
+from services.known_bytes import KnownBytes
 from services.library import Library
 from services.live import LiveEvents
 from services.lookups import Lookups
@@ -146,8 +147,15 @@ def _services(
     publications = Publications(sessions=sessions, store=store, cdn=NoCdn())
     parts = Parts(sessions=sessions, store=store, address_lifetime=limits.address_lifetime)
     quotas = Quotas(default=settings.quota_bytes)
+    known_bytes = KnownBytes(dedup=settings.dedup, grace=limits.collection_grace)
     uploads = Uploads(
-        sessions=sessions, store=store, doorbell=doorbell, limits=limits, quotas=quotas, parts=parts
+        sessions=sessions,
+        store=store,
+        doorbell=doorbell,
+        limits=limits,
+        quotas=quotas,
+        parts=parts,
+        known_bytes=known_bytes,
     )
     processing = Processing(
         sessions=sessions,
@@ -155,6 +163,9 @@ def _services(
         doorbell=doorbell,
         limits=replace(ImageLimits(), max_pixels=settings.max_pixels),
         work_dir=work_dir,
+        known_bytes=known_bytes,
+        multipart_bytes=limits.multipart_bytes,
+        grace=limits.collection_grace,
     )
     tag_deletion = TagDeletion(sessions=sessions, doorbell=doorbell)
     return Services(

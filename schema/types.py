@@ -337,6 +337,8 @@ class Media(Node):
             RenditionRole | None, strawberry.argument(description="Only those for this purpose.")
         ] = None,
     ) -> list[Rendition]:
+        if self.row.status is not MediaStatus.READY:
+            return []  # another media may show the same bytes already
         rows = await info.context.renditions_of_blob.load(self.row.blob_id)
         return [Rendition.of(row, self.row) for row in rows if role is None or row.role is role]
 

@@ -74,7 +74,7 @@ class Housekeeping:
             due = await lock_due(session, limit=limit)
             removals: list[tuple[UUID, str]] = []
             leased_until = utc_now() + REMOVAL_LEASE
-            for row in due:
+            for row in sorted(due, key=lambda row: row.blob_id):
                 if await forget_unneeded(session, row.blob_id):
                     row.not_before = leased_until
                     removals.append((row.blob_id, row.key))
