@@ -21,6 +21,9 @@ from app.observability import Observability
 from app.public_objects import is_public_path, public_options
 from app.runtime import Runtime
 
+# A page that was written for S3 may send them to the disk store too, which has all of it in the address.
+_S3_HEADERS = ["if-none-match", "x-amz-checksum-sha256", "x-amz-sdk-checksum-algorithm"]
+
 
 def create_app(
     runtime: Runtime, *, connection_init_patience: timedelta = CONNECTION_INIT_PATIENCE
@@ -43,8 +46,8 @@ def create_app(
             Middleware(
                 _Cors,
                 allow_origins=runtime.settings.cors_origins,
-                allow_methods=["GET", "HEAD", "POST", "PUT"],
-                allow_headers=["content-type", "content-md5", "authorization", "range"],
+                allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
+                allow_headers=["content-type", "content-md5", "authorization", "range", *_S3_HEADERS],
                 expose_headers=["etag", "content-range", "accept-ranges", "content-length"],
                 max_age=600,
             ),

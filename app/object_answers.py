@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from app.conditions import RangeNotSatisfiableError, http_date, not_modified, wanted_range
 from app.refusals import Refusal
-from storage.disk import OpenObject
+from storage.disk_objects import OpenObject
 from storage.disk_signing import GetMethod
 from storage.objects import Disposition
 

@@ -1,8 +1,9 @@
-"""`/objects/{key}`: PUT, GET and HEAD of the disk store's signed addresses, and of what is public.
+"""`/objects/{key}`: what the disk store's signed addresses permit, and the reading of what is public.
 
-What is allowed stands in the signature and is checked before a byte of the body is asked for. Addresses are
-bearer credentials: nothing here logs a query string, and neither may the server's access log. What lies
-beneath `public/` can be read without one, and never be written here.
+PUT, GET and HEAD are of objects and of parts; the requests of multipart uploads (`app/object_multipart.py`)
+speak S3's XML. What is allowed stands in the signature and is checked before a byte of the body is asked for.
+Addresses are bearer credentials: nothing here logs a query string, and neither may the server's access log.
+What lies beneath `public/` can be read without one, and never be written here.
 """
 
 import asyncio
@@ -18,12 +19,16 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from app.object_answers import Manner, object_answer
+from app.object_multipart import MultipartRequests, multipart_request
+from app.object_uploads import ObjectUploads
 from app.public_objects import is_public, nothing_public, public_manner
-from app.refusals import Refusal, bad_header, refusal_for
+from app.refusals import Refusal, refusal_for
 from app.request_body import BodyStalledError, RequestBody
-from storage.disk import LONGEST_PUT, DiskStore, OpenObject
-from storage.disk_signing import GetMethod, PutGrant, content_md5
-from storage.errors import InvalidKeyError, ObjectExistsError, ObjectMissingError, StorageError
+from app.s3_xml import xml_refusal
+from storage.disk import DiskStore
+from storage.disk_objects import OpenObject
+from storage.disk_signing import GetMethod
+from storage.errors import InvalidKeyError, ObjectMissingError, StorageError
 
 BODY_TIMEOUT = timedelta(seconds=30)
 """How long a client may send nothing in the middle of its body."""
@@ -45,25 +50,34 @@ class ObjectEndpoint:
 
     def __init__(self, store: DiskStore, *, body_timeout: timedelta, send_timeout: timedelta) -> None:
         self._store = store
+        self._uploads = ObjectUploads(store)
+        self._multipart = MultipartRequests(store)
         self._body_timeout = body_timeout
         self._send_timeout = send_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = RequestBody(receive, Headers(scope=scope), timeout=self._body_timeout)
         started = _StartedSend(send)
+        request = multipart_request(scope["method"], _key(scope), _query(scope))
         try:
-            await self._answer(scope, receive, started, body)
+            if request is not None:
+                response = await self._multipart.answer(request, _key(scope), _query(scope), scope, body)
+                await response(scope, receive, started)
+            else:
+                await self._answer(scope, receive, started, body)
         except ClientDisconnect:
             return
         except (Refusal, BodyStalledError, StorageError) as error:
             if started.started:
                 raise
-            await _refuse(refusal_for(error).response(), scope, send, body)
+            refusal = refusal_for(error)
+            answer = refusal.response() if request is None else xml_refusal(refusal)
+            await _refuse(answer, scope, send, body)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, body: RequestBody) -> None:
         match scope["method"]:
             case "PUT":
-                response = await self._put(scope, body)
+                response = await self._uploads.put(_key(scope), _query(scope), Headers(scope=scope), body)
                 await response(scope, receive, send)
             case "GET" | "HEAD" as method:
                 await self._get(method, scope, receive, send)
@@ -74,23 +88,6 @@ class ObjectEndpoint:
                     message=f"Objects answer to GET, HEAD and PUT, not to {method}.",
                     headers={"Allow": "GET, HEAD, PUT"},
                 )
-
-    async def _put(self, scope: Scope, body: RequestBody) -> Response:
-        grant = self._store.signer.verify_put(_key(scope), _query(scope))
-        _check_headers(grant, Headers(scope=scope))
-        if await self._store.head(grant.key) is not None:
-            # Told before the body is sent; two that come at once are told apart when the file gets its name.
-            raise ObjectExistsError
-        try:
-            async with asyncio.timeout(LONGEST_PUT.total_seconds()):
-                stored = await self._store.receive(grant, body)
-        except TimeoutError as error:
-            raise Refusal(
-                status=HTTPStatus.REQUEST_TIMEOUT,
-                code="UPLOAD_TOO_SLOW",
-                message=f"The upload took longer than {LONGEST_PUT}; request a new one.",
-            ) from error
-        return Response(headers={"ETag": f'"{stored.etag}"'})
 
     async def _get(self, method: GetMethod, scope: Scope, receive: Receive, send: Send) -> None:
         key = _key(scope)
@@ -117,33 +114,6 @@ class ObjectEndpoint:
             if is_public(key):
                 raise nothing_public() from None
             raise
-
-
-def _check_headers(grant: PutGrant, headers: Headers) -> None:
-    length = headers.get("content-length")
-    if length is None:
-        raise Refusal(
-            status=HTTPStatus.LENGTH_REQUIRED,
-            code="LENGTH_REQUIRED",
-            message=f"The header Content-Length was not sent; the upload was signed for {grant.byte_size}.",
-        )
-    if length != str(grant.byte_size):
-        raise bad_header("SIZE_MISMATCH", "Content-Length", expected=str(grant.byte_size), actual=length)
-    content_type = headers.get("content-type")
-    if content_type != grant.content_type:
-        raise bad_header(
-            "CONTENT_TYPE_MISMATCH", "Content-Type", expected=grant.content_type, actual=content_type
-        )
-    md5 = headers.get("content-md5")
-    if grant.md5 is not None and md5 != content_md5(grant.md5):
-        raise bad_header("CHECKSUM_MISMATCH", "Content-MD5", expected=content_md5(grant.md5), actual=md5)
-    if "content-range" in headers:
-        # To store a part as if it were the whole would corrupt it (RFC 9110 §14.5).
-        raise Refusal(
-            status=HTTPStatus.BAD_REQUEST,
-            code="PARTIAL_PUT",
-            message="The header Content-Range was sent; an object is uploaded as a whole.",
-        )
 
 
 def _key(scope: Scope) -> str:

@@ -15,7 +15,7 @@ SOCKETS = Counter("darkroom_websockets", "WebSocket connections ended.", ["path"
 
 #: The paths that are counted by name: anything else is somebody's guess and must not make a new series.
 PATHS = frozenset({"graphql", "graphiql-assets", "objects", "livez", "readyz", "metrics", ""})
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "OPTIONS"})
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 
 
 class Observability:

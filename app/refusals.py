@@ -6,12 +6,15 @@ from http import HTTPStatus
 from starlette.responses import JSONResponse, Response
 
 from app.request_body import BodyStalledError
-from storage.disk_signing import SignatureExpiredError, SignatureInvalidError
+from storage.disk_signatures import SignatureExpiredError, SignatureInvalidError
 from storage.errors import (
     ChecksumMismatchError,
     InvalidKeyError,
+    MultipartMissingError,
+    ObjectChangedError,
     ObjectExistsError,
     ObjectMissingError,
+    PartsChangedError,
     SizeMismatchError,
     StorageError,
     StorageFullError,
@@ -24,7 +27,10 @@ _STATUS: dict[type[StorageError], HTTPStatus] = {
     InvalidKeyError: HTTPStatus.BAD_REQUEST,
     SizeMismatchError: HTTPStatus.BAD_REQUEST,
     ChecksumMismatchError: HTTPStatus.BAD_REQUEST,
+    PartsChangedError: HTTPStatus.BAD_REQUEST,
     ObjectMissingError: HTTPStatus.NOT_FOUND,
+    MultipartMissingError: HTTPStatus.NOT_FOUND,
+    ObjectChangedError: HTTPStatus.PRECONDITION_FAILED,
     ObjectExistsError: HTTPStatus.PRECONDITION_FAILED,
     StorageFullError: HTTPStatus.INSUFFICIENT_STORAGE,
     StorageUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -38,12 +44,13 @@ class Refusal(Exception):
         self, *, status: HTTPStatus, code: str, message: str, headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(message)
-        self._status = status
-        self._body = {"error": {"code": code, "message": message}}
-        self._headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **(headers or {})}
+        self.status = status
+        self.code = code
+        self.headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **(headers or {})}
 
     def response(self) -> Response:
-        return JSONResponse(self._body, self._status, self._headers)
+        body = {"error": {"code": self.code, "message": str(self)}}
+        return JSONResponse(body, self.status, self.headers)
 
 
 def bad_header(code: str, name: str, *, expected: str, actual: str | None) -> Refusal:

@@ -2,35 +2,41 @@
 
 A write goes to `.incoming`, is hashed on the way, synced, and then linked or renamed to its key, followed by
 a sync of every directory above it: an object is never there in part, and what was acknowledged survives.
-Many processes may share the directory, which needs a local file system with hard links. Content types are
-not stored: they come from the signed address.
+Multipart uploads do the same with their parts (`storage/disk_multipart.py`), in `.multipart`. Many processes
+may share the directory, which needs a local file system with hard links and locks. Content types are not
+stored: they come from the signed address.
 
 Blocking calls run in threads, one block at a time; a transfer holds at most about 2 MiB of memory.
 """
 
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from storage.disk_files import NewFile, SourceFile, open_regular
-from storage.disk_incoming import incoming_path, probe, sweep
-from storage.disk_signing import Clock, DiskSigner, PutGrant, check_content_type
+from storage.disk_addresses import DiskAddresses
+from storage.disk_files import NewFile, open_regular
+from storage.disk_incoming import probe, sweep
+from storage.disk_multipart import DiskMultiparts
+from storage.disk_objects import OpenObject, object_info, opened_object
+from storage.disk_signatures import Clock, check_content_type
+from storage.disk_signing import DiskSigner, PutGrant
 from storage.disk_transfer import (
-    BLOCK_BYTES,
     body_blocks,
     compare_hashes,
     copy_bytes,
+    copy_range,
+    incoming_file,
     on_disk,
     reading,
     translated,
 )
 from storage.disk_tree import DiskTree, TreeEntry
-from storage.errors import ObjectMissingError, StorageUnavailableError
+from storage.errors import ObjectChangedError
 from storage.keys import check_key, check_prefix, check_private_key
-from storage.objects import Disposition, FetchedObject, ObjectInfo, SignedGet, SignedPut
+from storage.objects import FetchedObject, ObjectInfo
 from storage.threads import in_thread
 
 LONGEST_PUT = timedelta(hours=2)
@@ -38,6 +44,9 @@ LONGEST_PUT = timedelta(hours=2)
 
 STALE_AFTER = timedelta(minutes=10)
 """Nobody who still writes has paused that long: a body that stalls is given up much earlier."""
+
+LONGEST_READ_BYTES = 16 * 1024 * 1024
+SMALLEST_BLOCK_BYTES = 1024 * 1024
 
 # Deletions between two looks at the cancellation.
 _DELETE_BATCH = 100
@@ -47,24 +56,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class OpenObject:
-    """An object that is held open; only `DiskStore.open` makes one."""
-
-    def __init__(self, key: str, source: SourceFile) -> None:
-        self.info = _info(key, source.stat)
-        self._source = source
-
-    async def blocks(self, start: int, end: int) -> AsyncIterator[bytes]:
-        """Read the bytes from offset `start` up to, not including, `end`, in blocks of at most 1 MiB."""
-        while start < end:
-            block = await on_disk(partial(self._source.read, start, min(BLOCK_BYTES, end - start)))
-            if not block:
-                raise StorageUnavailableError("An object is shorter than it was.")
-            start += len(block)
-            yield block
-
-
-class DiskStore:
+class DiskStore(DiskAddresses, DiskMultiparts):
     """The `ObjectStore` below the directory `root`, served at `base_url` (the public address of `/objects`).
 
     `secret` (at least 32 bytes) is the same in all processes of an installation. The constructor creates the
@@ -72,54 +64,16 @@ class DiskStore:
     """
 
     def __init__(self, root: Path, *, base_url: str, secret: bytes, clock: Clock = utc_now) -> None:
-        self.signer = DiskSigner(base_url=base_url, secret=secret, clock=clock)
+        DiskAddresses.__init__(self, DiskSigner(base_url=base_url, secret=secret, clock=clock))
         self._clock = clock
         with translated():
             self._tree = DiskTree(root)
-
-    def sign_put(
-        self,
-        key: str,
-        *,
-        content_type: str,
-        byte_size: int,
-        sha256: str | None,
-        md5: str | None,
-        expires_in: timedelta,
-    ) -> SignedPut:
-        return self.signer.sign_put(
-            key,
-            content_type=content_type,
-            byte_size=byte_size,
-            sha256=sha256,
-            md5=md5,
-            expires_in=expires_in,
-        )
-
-    def sign_get(
-        self,
-        key: str,
-        *,
-        disposition: Disposition,
-        filename: str,
-        content_type: str,
-        expires_in: timedelta,
-    ) -> SignedGet:
-        return self.signer.sign_get(
-            key,
-            disposition=disposition,
-            filename=filename,
-            content_type=content_type,
-            expires_in=expires_in,
-        )
-
-    def public_url(self, key: str) -> str:
-        return self.signer.public_url(key)
+        DiskMultiparts.__init__(self, self._tree, clock)
 
     async def head(self, key: str) -> ObjectInfo | None:
         check_key(key)
         found = await on_disk(partial(self._tree.stat, key))
-        return _info(key, found) if found is not None else None
+        return object_info(key, found) if found is not None else None
 
     async def receive(self, grant: PutGrant, chunks: AsyncIterator[bytes]) -> ObjectInfo:
         """Store the body that `grant` permits, as it arrives; the next chunk waits until this one is kept.
@@ -131,40 +85,64 @@ class DiskStore:
         """
         check_private_key(grant.key)
         promised = {"sha256": grant.sha256, "md5": grant.md5}
-        async with self._incoming([name for name, digest in promised.items() if digest is not None]) as file:
+        hashes = [name for name, digest in promised.items() if digest is not None]
+        async with incoming_file(self._tree.incoming, hashes) as file:
             async with aclosing(body_blocks(chunks, grant.byte_size)) as blocks:
                 async for block in blocks:
                     await on_disk(partial(file.write, block))
             compare_hashes(file, promised)
-            return _info(grant.key, await on_disk(partial(self._keep, file, self._tree.link, grant.key)))
+            return object_info(grant.key, await on_disk(partial(_keep, file, self._tree.link, grant.key)))
 
     async def put_file(self, key: str, path: Path, *, content_type: str) -> ObjectInfo:
         check_key(key)
         check_content_type(content_type)
-        async with reading(partial(open_regular, path), in_thread) as source, self._incoming() as file:
+        async with (
+            reading(partial(open_regular, path), in_thread) as source,
+            incoming_file(self._tree.incoming) as file,
+        ):
             await copy_bytes(source, file, read=in_thread, write=on_disk)
-            return _info(key, await on_disk(partial(self._keep, file, self._tree.replace, key)))
+            return object_info(key, await on_disk(partial(_keep, file, self._tree.replace, key)))
 
-    async def copy(self, source: str, key: str, *, content_type: str) -> ObjectInfo:
+    async def copy(
+        self, source: str, key: str, *, content_type: str, if_etag: str | None = None
+    ) -> ObjectInfo:
         # Not by a hard link: a file system has few for one file (65,000 on ext4), and the sweep of
         # `.incoming` goes by the age that a link shares with its source.
         check_key(key)
         check_content_type(content_type)
-        async with self._opened(source) as opened, self._incoming() as file:
-            await copy_bytes(opened, file, read=on_disk, write=on_disk)
-            return _info(key, await on_disk(partial(self._keep, file, self._tree.replace, key)))
+        async with (
+            opened_object(self._tree, source) as opened,
+            incoming_file(self._tree.incoming) as file,
+        ):
+            if if_etag is not None and object_info(source, opened.stat).etag != if_etag:
+                raise ObjectChangedError
+            await copy_range(opened, file, offset=0, byte_size=opened.stat.st_size)
+            return object_info(key, await on_disk(partial(_keep, file, self._tree.replace, key)))
 
-    async def fetch(self, key: str, path: Path) -> FetchedObject:
-        file = NewFile(path, hashes=["sha256"])
+    async def fetch(self, key: str, path: Path, *, block_size: int | None = None) -> FetchedObject:
+        if block_size is not None and block_size < SMALLEST_BLOCK_BYTES:
+            raise ValueError(f"A block has at least {SMALLEST_BLOCK_BYTES} bytes.")
+        file = NewFile(path, hashes=["sha256"], block_size=block_size)
         try:
-            async with self._opened(key) as source:
+            async with opened_object(self._tree, key) as source:
                 await in_thread(file.open)
                 await copy_bytes(source, file, read=on_disk, write=in_thread)
             await in_thread(file.close)
         except BaseException:
             await in_thread(file.discard)
             raise
-        return FetchedObject(byte_size=file.byte_size, sha256=file.hexdigest("sha256"))
+        return FetchedObject(
+            byte_size=file.byte_size,
+            sha256=file.hexdigest("sha256"),
+            block_sha256s=file.block_hexdigests(),
+        )
+
+    async def read(self, key: str, *, offset: int, length: int) -> bytes:
+        if offset < 0 or not 1 <= length <= LONGEST_READ_BYTES:
+            raise ValueError(f"A read is of 1 to {LONGEST_READ_BYTES} bytes, from 0 or later on.")
+        async with self.open(key) as stored:
+            end = min(offset + length, stored.info.byte_size)
+            return b"".join([block async for block in stored.blocks(offset, end)])
 
     async def delete(self, keys: Sequence[str]) -> None:
         for key in keys:
@@ -183,18 +161,20 @@ class DiskStore:
             elif entry.stat is None:
                 open_directories.append(iter(await self._entries(tuple(entry.key.split("/")), "")))
             else:
-                yield _info(entry.key, entry.stat)
+                yield object_info(entry.key, entry.stat)
 
     async def check(self) -> None:
         await on_disk(partial(probe, self._tree.incoming))
 
     async def sweep_incoming(self, *, older_than: timedelta = STALE_AFTER) -> int:
-        """Remove what killed processes left half-written; return the number of files. Run it now and then.
+        """Remove what killed processes left half-done; return the number of files and uploads. Run it often.
 
-        Takes only files last written longer than `older_than` ago that no living process has locked.
+        Takes only files last written longer than `older_than` ago that no living process has locked, and
+        in the same way directories of uploads that never began or have ended. Open uploads stay.
         """
         before = (self._clock() - older_than).timestamp()
-        return await on_disk(partial(sweep, self._tree.incoming, written_before=before))
+        files = await on_disk(partial(sweep, self._tree.incoming, written_before=before))
+        return files + await self.sweep_uploads(older_than=older_than)
 
     @asynccontextmanager
     async def open(self, key: str) -> AsyncIterator[OpenObject]:
@@ -202,44 +182,15 @@ class DiskStore:
 
         Raises `ObjectMissingError`.
         """
-        async with self._opened(key) as source:
+        async with opened_object(self._tree, key) as source:
             yield OpenObject(key, source)
-
-    def _opened(self, key: str) -> AbstractAsyncContextManager[SourceFile]:
-        check_key(key)
-        return reading(partial(self._open_existing, key), on_disk)
-
-    def _open_existing(self, key: str) -> int:
-        fd = self._tree.open(key)
-        if fd is None:
-            raise ObjectMissingError
-        return fd
-
-    @asynccontextmanager
-    async def _incoming(self, hashes: Sequence[str] = ()) -> AsyncIterator[NewFile]:
-        file = NewFile(incoming_path(self._tree.incoming), hashes=hashes)
-        try:
-            await on_disk(file.open)
-            yield file
-        finally:
-            await on_disk(file.discard)
-
-    def _keep(self, file: NewFile, place: Callable[[Path, str], None], key: str) -> os.stat_result:
-        """Sync the bytes before they get their name, so that no crash can show a name with other bytes."""
-        written = file.sync()
-        place(file.path, key)
-        return written
 
     async def _entries(self, parents: tuple[str, ...], start: str) -> Sequence[TreeEntry]:
         return await on_disk(partial(self._tree.entries, parents, start))
 
 
-def _info(key: str, found: os.stat_result) -> ObjectInfo:
-    return ObjectInfo(
-        key=key,
-        byte_size=found.st_size,
-        # Objects don't change, so the time of writing tells one from its replacement; the inode would tell
-        # too, but not survive a restored backup.
-        etag=f"{found.st_mtime_ns:x}-{found.st_size:x}",
-        modified_at=datetime.fromtimestamp(found.st_mtime_ns // 1_000_000_000, UTC),
-    )
+def _keep(file: NewFile, place: Callable[[Path, str], None], key: str) -> os.stat_result:
+    """Sync the bytes before they get their name, so that no crash can show a name with other bytes."""
+    written = file.sync()
+    place(file.path, key)
+    return written

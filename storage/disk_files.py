@@ -12,16 +12,24 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+# What Linux says where two files can't be copied inside the kernel: other devices, file systems without it.
+_NOT_IN_KERNEL = frozenset({errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM})
+_READ_BYTES = 1024 * 1024
+
 
 class NewFile:
-    """A file of our own in the making: private (mode 0600), never there before, hashed as it grows."""
+    """A file of our own in the making: private (mode 0600), never there before, hashed as it grows.
 
-    def __init__(self, path: Path, *, hashes: Sequence[str] = ()) -> None:
+    With `block_size` (bytes) each block of that size has a SHA-256 of its own too.
+    """
+
+    def __init__(self, path: Path, *, hashes: Sequence[str] = (), block_size: int | None = None) -> None:
         self.path = path
         self.byte_size = 0
         self._created = False
         self._fd: int | None = None
         self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in hashes}
+        self._blocks = BlockHashes(block_size) if block_size is not None else None
 
     def open(self) -> None:
         """Create the file; `FileExistsError` leaves alone what is there."""
@@ -36,9 +44,30 @@ class NewFile:
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(self._opened, rest) :]
-        for digest in self._hashes.values():
-            digest.update(data)
-        self.byte_size += len(data)
+        self._count(data)
+
+    def append(self, source: "SourceFile", offset: int, byte_size: int) -> int:
+        """Append that range of `source`, or its beginning, and return how many bytes; 0 is the source's end.
+
+        The kernel copies, or shares the blocks where the file system can; the bytes come into this process
+        only to be hashed, or where the kernel does not copy.
+        """
+        try:
+            copied = source.copy_to(self._opened, offset, byte_size)
+        except OSError as error:
+            if error.errno not in _NOT_IN_KERNEL:
+                raise
+            copied = 0
+        if copied == 0:
+            # Some file systems copy nothing and say so with a 0; at the source's end this reads nothing too.
+            data = source.read(offset, min(byte_size, _READ_BYTES))
+            self.write(data)
+            return len(data)
+        if self._hashes:
+            self._hash_range(source, offset, copied)
+        else:
+            self.byte_size += copied
+        return copied
 
     def sync(self) -> os.stat_result:
         """Make the bytes durable; the directory entry is the caller's."""
@@ -47,6 +76,9 @@ class NewFile:
 
     def hexdigest(self, name: str) -> str:
         return self._hashes[name].hexdigest()
+
+    def block_hexdigests(self) -> tuple[str, ...]:
+        return self._blocks.hexdigests() if self._blocks is not None else ()
 
     def close(self) -> None:
         if self._fd is not None:
@@ -65,6 +97,46 @@ class NewFile:
         if self._fd is None:
             raise ValueError("This file is not open.")
         return self._fd
+
+    def _hash_range(self, source: "SourceFile", offset: int, byte_size: int) -> None:
+        end = offset + byte_size
+        while offset < end:
+            data = source.read(offset, min(_READ_BYTES, end - offset))
+            if not data:
+                raise OSError(errno.EIO, "Bytes that were copied can't be read", str(self.path))
+            self._count(data)
+            offset += len(data)
+
+    def _count(self, data: bytes) -> None:
+        for digest in self._hashes.values():
+            digest.update(data)
+        if self._blocks is not None:
+            self._blocks.update(data)
+        self.byte_size += len(data)
+
+
+class BlockHashes:
+    """The SHA-256 of each block of `block_size` bytes of what comes by, the last one shorter."""
+
+    def __init__(self, block_size: int) -> None:
+        self._block_size = block_size
+        self._done: list[str] = []
+        self._current = hashlib.sha256()
+        self._filled = 0
+
+    def update(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            piece = rest[: self._block_size - self._filled]
+            self._current.update(piece)
+            self._filled += len(piece)
+            rest = rest[len(piece) :]
+            if self._filled == self._block_size:
+                self._done.append(self._current.hexdigest())
+                self._current, self._filled = hashlib.sha256(), 0
+
+    def hexdigests(self) -> tuple[str, ...]:
+        return (*self._done, self._current.hexdigest()) if self._filled else tuple(self._done)
 
 
 class SourceFile:
@@ -87,14 +159,24 @@ class SourceFile:
         self._stat = os.fstat(self._fd)
 
     def read(self, offset: int, byte_size: int) -> bytes:
-        if self._fd is None:
-            raise ValueError("This file is not open.")
-        return os.pread(self._fd, byte_size, offset)
+        return os.pread(self._opened, byte_size, offset)
+
+    def copy_to(self, fd: int, offset: int, byte_size: int) -> int:
+        """Copy at most that range to where `fd` stands, inside the kernel; return how many bytes."""
+        if not hasattr(os, "copy_file_range"):
+            return 0
+        return os.copy_file_range(self._opened, fd, byte_size, offset_src=offset)
 
     def close(self) -> None:
         if self._fd is not None:
             fd, self._fd = self._fd, None
             os.close(fd)
+
+    @property
+    def _opened(self) -> int:
+        if self._fd is None:
+            raise ValueError("This file is not open.")
+        return self._fd
 
 
 def open_regular(path: str | Path, *, dir_fd: int | None = None) -> int:

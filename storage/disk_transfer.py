@@ -1,17 +1,22 @@
 """How the disk store moves bytes: one block at a time in threads, with the store's own errors."""
 
 import errno
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from storage.disk_files import NewFile, SourceFile
+from storage.disk_incoming import incoming_path
 from storage.errors import ChecksumMismatchError, SizeMismatchError, StorageFullError, StorageUnavailableError
 from storage.threads import in_thread
 
 BLOCK_BYTES = 1024 * 1024
 """Large enough that the hop into a thread doesn't show, small enough for many transfers at once."""
+
+COPY_BYTES = 16 * 1024 * 1024
+"""What the kernel copies in one call: tens of milliseconds, after which a cancellation is looked at."""
 
 # EFBIG: over the file system's, or the process's, limit of one file.
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -72,6 +77,27 @@ async def copy_bytes(source: SourceFile, target: NewFile, *, read: Run, write: R
         if not block:
             return
         await write(partial(target.write, block))
+
+
+async def copy_range(source: SourceFile, target: NewFile, *, offset: int, byte_size: int) -> None:
+    """Append that range of an object or a part to `target`; both are ours, on the same file system."""
+    while byte_size > 0:
+        step = min(COPY_BYTES, byte_size)
+        copied = await on_disk(partial(target.append, source, offset, step))
+        if not copied:
+            raise StorageUnavailableError("An object is shorter than it was.")
+        offset, byte_size = offset + copied, byte_size - copied
+
+
+@asynccontextmanager
+async def incoming_file(incoming: Path, hashes: Sequence[str] = ()) -> AsyncIterator[NewFile]:
+    """A file that is being written; its bytes are gone at the end unless they were given another name."""
+    file = NewFile(incoming_path(incoming), hashes=hashes)
+    try:
+        await on_disk(file.open)
+        yield file
+    finally:
+        await on_disk(file.discard)
 
 
 async def on_disk(work: Callable[[], T]) -> T:

@@ -25,7 +25,7 @@ INCOMING = ".incoming"
 
 Segments = tuple[str, ...]
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # ENOTDIR is also what Linux says of a symlink where a directory was asked for; ENXIO is a socket.
 _NO_OBJECT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO})
 _TAKEN = frozenset({errno.ENOTDIR, errno.ELOOP, errno.EISDIR})
@@ -74,10 +74,14 @@ class DiskTree:
                 return None
             raise
 
-    def link(self, path: Path, key: str) -> None:
+    def link(self, path: Path | str, key: str, *, dir_fd: int | None = None) -> None:
         """Give the file the name `key`, durably; `ObjectExistsError` if that is taken. Atomic."""
+
+        def link_to(fd: int, name: str) -> None:
+            os.link(path, name, src_dir_fd=dir_fd, dst_dir_fd=fd, follow_symlinks=False)
+
         try:
-            self._place(key, lambda fd, name: os.link(path, name, dst_dir_fd=fd, follow_symlinks=False))
+            self._place(key, link_to)
         except FileExistsError as error:
             if self.stat(key) is None:
                 raise _taken(key) from error
@@ -86,6 +90,12 @@ class DiskTree:
     def replace(self, path: Path, key: str) -> None:
         """Move the file to the name `key`, durably, in place of what is there. Atomic."""
         self._place(key, lambda fd, name: os.replace(path, name, dst_dir_fd=fd))
+
+    def sync(self, key: str) -> None:
+        """Make durable that the object is there: another process may have died before it did so itself."""
+        with self._chain(_split(key)[0]) as fds:
+            for fd in reversed(fds):
+                os.fsync(fd)
 
     def remove(self, keys: Sequence[str]) -> None:
         """Unlink the objects, and the directories that are empty then, durably; what is missing is fine."""
@@ -114,29 +124,32 @@ class DiskTree:
         return sorted(found, key=lambda entry: entry.key if entry.stat else entry.key + "/")
 
     @contextmanager
+    def open_root(self) -> Iterator[int]:
+        """Open the root directory, and prove that it is the store's."""
+        with ExitStack() as opened:
+            try:
+                root = os.open(self.root, DIRECTORY)
+                opened.callback(os.close, root)
+                os.stat(INCOMING, dir_fd=root, follow_symlinks=False)
+            except FileNotFoundError as error:
+                # A disk that isn't mounted must not pass for a store without objects.
+                raise StorageUnavailableError(
+                    f"The object store's directory {self.root} has no {INCOMING}: is its disk mounted?"
+                ) from error
+            yield root
+
+    @contextmanager
     def _chain(self, parents: Segments, *, create: bool = False) -> Iterator[list[int]]:
         """Open the root and the directories below it, one in the other."""
         with ExitStack() as opened:
-            fds = [self._open_root(opened)]
+            fds = [opened.enter_context(self.open_root())]
             for segment in parents:
                 if create:
                     with suppress(FileExistsError):
                         os.mkdir(segment, 0o700, dir_fd=fds[-1])
-                fds.append(os.open(segment, _DIRECTORY | os.O_NOFOLLOW, dir_fd=fds[-1]))
+                fds.append(os.open(segment, DIRECTORY | os.O_NOFOLLOW, dir_fd=fds[-1]))
                 opened.callback(os.close, fds[-1])
             yield fds
-
-    def _open_root(self, opened: ExitStack) -> int:
-        try:
-            root = os.open(self.root, _DIRECTORY)
-            opened.callback(os.close, root)
-            os.stat(INCOMING, dir_fd=root, follow_symlinks=False)
-        except FileNotFoundError as error:
-            # A disk that isn't mounted must not pass for a store without objects.
-            raise StorageUnavailableError(
-                f"The object store's directory {self.root} has no {INCOMING}: is its disk mounted?"
-            ) from error
-        return root
 
     def _place(self, key: str, put: Callable[[int, str], None]) -> None:
         for attempt in range(_PLACE_ATTEMPTS):

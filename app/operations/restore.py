@@ -34,6 +34,7 @@ from db.sessions import create_engine, create_sessions
 from storage.disk_files import NewFile
 from storage.disk_incoming import incoming_path
 from storage.disk_tree import INCOMING, DiskTree
+from storage.disk_uploads import MULTIPART
 
 #: In the transaction of the restore: `settle_home` then finds a log without a home, draws a new epoch and
 #: has the public copies made, also where the very same database had been at home in this cluster before.
@@ -157,9 +158,10 @@ class _Restore:
             raise OperationError(f"{self._staging} is in the way: remove it if nobody needs it.")
         if not self._objects.exists():
             return
-        kept = [entry.name for entry in self._objects.iterdir() if entry.name != INCOMING]
-        arriving = self._objects / INCOMING
-        if kept or (arriving.exists() and any(arriving.iterdir())):
+        own = {INCOMING, MULTIPART}
+        kept = [entry.name for entry in self._objects.iterdir() if entry.name not in own]
+        arriving = [self._objects / name for name in own if (self._objects / name).exists()]
+        if kept or any(any(directory.iterdir()) for directory in arriving):
             raise OperationError(self._not_empty())
 
     async def _require_new_enough(self, url: str) -> None:

@@ -2,8 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,23 +13,11 @@ from starlette.applications import Starlette
 
 from app.objects import object_routes
 from storage.disk import DiskStore
-from storage.objects import Disposition, ObjectStore, SignedPut
+from storage.objects import Disposition, ObjectStore, SignedPut, StoredPart
 from tests.serving import HttpParser, serve
 
 SECRET = b"a signing secret of 32 bytes....".ljust(32, b".")
 FIVE_MINUTES = timedelta(minutes=5)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunningStore:
-    """`pass_time` makes addresses expire: it moves a clock, or waits where there is none to move."""
-
-    store: ObjectStore
-    http: httpx.AsyncClient
-    pass_time: Callable[[timedelta], Awaitable[None]]
-
-
-Backend = Callable[[Path], AbstractAsyncContextManager[RunningStore]]
 
 
 class MovableClock:
@@ -44,12 +32,56 @@ class MovableClock:
     async def pass_time(self, time: timedelta) -> None:
         self._passed += time
 
+    @contextmanager
+    def back(self, time: timedelta) -> Iterator[None]:
+        """Whatever is signed in this block was signed that long ago: no real server's clock can be moved."""
+        self._passed -= time
+        try:
+            yield
+        finally:
+            self._passed += time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningStore:
+    """`clock` is the store's own, by which it signs.
+
+    What a backend's server can't show is told by what it has not:
+    `checks_requests`: it looks at signature, expiry, length, type and hashes of what a client sends;
+    `refuses_strangers`: it answers unsigned requests for what is not public with 403;
+    `answers_ended_uploads`: it says 404 to parts of an upload that has ended;
+    `conditional_completion`: it completes no upload where the key is taken;
+    `binds_uploads_to_keys`: an upload's id is of no use under another key;
+    `refuses_empty_completions`: it makes no object of no parts.
+    """
+
+    store: ObjectStore
+    http: httpx.AsyncClient
+    clock: MovableClock
+    checks_requests: bool = True
+    refuses_strangers: bool = True
+    answers_ended_uploads: bool = True
+    conditional_completion: bool = True
+    binds_uploads_to_keys: bool = True
+    refuses_empty_completions: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """`open` runs a store in the directory, at the endpoint of the session fixture `server` if it names one."""
+
+    open: Callable[[Path, str], AbstractAsyncContextManager[RunningStore]]
+    server: str | None = None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningDiskStore(RunningStore):
     store: DiskStore
     root: Path
     address: str
+
+    async def pass_time(self, time: timedelta) -> None:
+        await self.clock.pass_time(time)
 
     def files(self) -> list[str]:
         """List everything below the root that isn't a directory, `.incoming` included."""
@@ -73,13 +105,11 @@ async def running_disk_store(
         return Starlette(routes=list(routes))
 
     async with serve(make_app, parser=parser) as address, httpx.AsyncClient(trust_env=False) as http:
-        yield RunningDiskStore(
-            store=stores[0], http=http, pass_time=clock.pass_time, root=root, address=address
-        )
+        yield RunningDiskStore(store=stores[0], http=http, clock=clock, root=root, address=address)
 
 
 BACKENDS: dict[str, Backend] = {
-    "disk": lambda directory: running_disk_store(directory / "objects"),
+    "disk": Backend(open=lambda directory, _: running_disk_store(directory / "objects")),
 }
 
 
@@ -136,6 +166,42 @@ async def upload(running: RunningStore, key: str, data: bytes) -> None:
     response.raise_for_status()
 
 
+async def send_part(
+    running: RunningStore, key: str, upload_id: str, number: int, data: bytes, *, hashed: bool = True
+) -> httpx.Response:
+    """Sign a part for exactly `data` and send it."""
+    signed = sign_part(running, key, upload_id, number, data, hashed=hashed)
+    return await send(running, signed, data)
+
+
+def sign_part(
+    running: RunningStore, key: str, upload_id: str, number: int, data: bytes, *, hashed: bool = True
+) -> SignedPut:
+    return running.store.sign_part(
+        key,
+        upload_id,
+        number,
+        byte_size=len(data),
+        sha256=sha256(data) if hashed else None,
+        expires_in=FIVE_MINUTES,
+    )
+
+
+async def upload_parts(
+    running: RunningStore, key: str, parts: Sequence[bytes], *, content_type: str = "image/jpeg"
+) -> tuple[str, Sequence[StoredPart]]:
+    """Begin an upload and send all of its parts; return its id and what the store lists."""
+    upload_id = await running.store.create_multipart(key, content_type=content_type, part_hashes=True)
+    for number, data in enumerate(parts, 1):
+        (await send_part(running, key, upload_id, number, data)).raise_for_status()
+    return upload_id, await running.store.list_parts(key, upload_id)
+
+
+async def multiparts(running: RunningStore, prefix: str = "") -> list[tuple[str, str]]:
+    """The keys and ids of the open uploads, in the store's order."""
+    return [(each.key, each.upload_id) async for each in running.store.list_multiparts(prefix)]
+
+
 async def stored_bytes(running: RunningStore, key: str, scratch: Path) -> bytes:
     """Read the object past all signatures, by `fetch`."""
     path = scratch / f"read-{sha256(key.encode())[:8]}"
@@ -156,7 +222,7 @@ async def begin_upload(
     """Open a plain connection and send the head of the request and `data`, be that the whole body or not."""
     url = httpx.URL(signed.url)
     reader, writer = await asyncio.open_connection(url.host, url.port)
-    lines = [f"PUT {url.raw_path.decode()} HTTP/1.1", f"Host: {url.host}"]
+    lines = [f"PUT {url.raw_path.decode()} HTTP/1.1", f"Host: {url.netloc.decode()}"]
     lines += [f"{name}: {value}" for name, value in signed.headers.items()]
     writer.write(("\r\n".join(lines) + "\r\n" + extra + "\r\n").encode() + data)
     await writer.drain()

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.disk_signing import DiskSigner, SignatureExpiredError, SignatureInvalidError
+from storage.disk_signatures import SignatureExpiredError, SignatureInvalidError
+from storage.disk_signing import DiskSigner
 from storage.objects import Disposition
 
 NOW = datetime(2026, 11, 20, 12, 0, 30, tzinfo=UTC)
