@@ -26,6 +26,7 @@ from services.bundle import Services
 from services.cdn import NoCdn
 from services.cursors import LiveCursors
 from services.delivery import Delivery
+from services.delta import Delta
 from services.feed import EventFeed
 from services.finalizing import Finalizing
 from services.housekeeping import Housekeeping
@@ -35,6 +36,7 @@ from services.live import LiveEvents
 from services.lookups import Lookups
 from services.page_cursors import PageCursors
 from services.parts import Parts
+from services.possession import Possession
 from services.processing import Processing
 from services.processing_control import ProcessingControl
 from services.publications import Publications
@@ -148,6 +150,13 @@ def _services(
     parts = Parts(sessions=sessions, store=store, address_lifetime=limits.address_lifetime)
     quotas = Quotas(default=settings.quota_bytes)
     known_bytes = KnownBytes(dedup=settings.dedup, grace=limits.collection_grace)
+    possession = Possession(
+        sessions=sessions,
+        store=store,
+        doorbell=doorbell,
+        dedup=settings.dedup,
+        grace=limits.collection_grace,
+    )
     uploads = Uploads(
         sessions=sessions,
         store=store,
@@ -156,6 +165,8 @@ def _services(
         quotas=quotas,
         parts=parts,
         known_bytes=known_bytes,
+        possession=possession,
+        delta=Delta(sessions=sessions, store=store, parts=parts),
     )
     processing = Processing(
         sessions=sessions,
@@ -175,6 +186,7 @@ def _services(
             sessions=sessions, store=store, doorbell=doorbell, parts=parts, grace=limits.collection_grace
         ),
         quotas=quotas,
+        possession=possession,
         library=Library(
             sessions=sessions,
             doorbell=doorbell,

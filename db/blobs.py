@@ -66,7 +66,9 @@ async def leave_outbox(session: AsyncSession, blob_id: UUID, *, leased_until: da
 
 
 async def add_renditions(session: AsyncSession, renditions: Sequence[Rendition]) -> None:
-    """Insert those that are not there: media that share a blob may be worked on at once, and make the same."""
+    """Insert those that are not there: media that share a blob may be worked on at once, and make the same
+    ones.
+    """
     if renditions:
         statement = insert(Rendition).values([rendition.model_dump() for rendition in renditions])
         await session.exec(statement.on_conflict_do_nothing(index_elements=["blob_id", "recipe", "name"]))

@@ -89,8 +89,8 @@ async def share_blocks(session: AsyncSession, blob_id: UUID, owner_id: UUID) -> 
 
 async def find_blocks(
     session: AsyncSession, owner_id: UUID, sha256s: Collection[bytes]
-) -> dict[bytes, list[tuple[BlobBlock, Blob]]]:
-    """Where the owner's media hold blocks of these hashes, each hash in several places perhaps."""
+) -> dict[bytes, tuple[BlobBlock, Blob]]:
+    """Where the owner's media hold blocks of these hashes: one place for each that is known."""
     holds = exists().where(
         col(Media.blob_id) == col(BlobBlock.blob_id),
         col(Media.owner_id) == owner_id,
@@ -104,10 +104,7 @@ async def find_blocks(
             col(BlobBlock.sha256) == func.any(literal(list(sha256s), ARRAY(LargeBinary))),
             holds,
         )
-        .distinct(col(BlobBlock.sha256), col(Blob.size))
-        .order_by(col(BlobBlock.sha256), col(Blob.size), col(BlobBlock.blob_id))
+        .distinct(col(BlobBlock.sha256))
+        .order_by(col(BlobBlock.sha256), col(BlobBlock.blob_id), col(BlobBlock.number))
     )
-    found: dict[bytes, list[tuple[BlobBlock, Blob]]] = {}
-    for block, blob in (await session.exec(statement)).all():
-        found.setdefault(block.sha256, []).append((block, blob))
-    return found
+    return {block.sha256: (block, blob) for block, blob in (await session.exec(statement)).all()}

@@ -61,6 +61,10 @@ class Mutation:
         resolver=upload_resolvers.sign_upload_parts,
         description="Addresses for parts of an upload, as often as they are asked for: an expired one too.",
     )
+    answer_possession_challenge = strawberry.mutation(
+        resolver=upload_resolvers.answer_possession_challenge,
+        description="Prove that one holds the bytes of an upload instead of sending them; there is one try.",
+    )
     finalize_upload = strawberry.mutation(
         resolver=upload_resolvers.finalize_upload,
         description="Tell that the bytes were sent, which starts their processing.",

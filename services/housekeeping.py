@@ -58,6 +58,7 @@ class Housekeeping:
             self.prune_events,
             self.prune_job_log,
             self.forget_keys,
+            self.uploads.possession.forget,
         ):
             try:
                 await _repeat(chore)

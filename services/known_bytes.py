@@ -43,7 +43,7 @@ class Dedup(StrEnum):
 class KnownBytes:
     """`grace` is the collector's, for copies that are not needed."""
 
-    dedup: Dedup = Dedup.OWNER
+    dedup: Dedup
     grace: timedelta = COLLECTION_GRACE
 
     async def find(
@@ -117,12 +117,12 @@ def facts_of(blob: Blob) -> dict[str, Any]:
     }
 
 
-async def show_known(session: AsyncSession, media: Media, blob: Blob, **values: Any) -> None:
-    """Let a locked UPLOADING media show bytes that are stored: READY at once, or as soon as they are worked on.
+async def show_known(session: AsyncSession, media: Media, blob: Blob) -> None:
+    """Let a locked UPLOADING media show bytes that are stored: READY at once where all was made of them.
 
-    The blob must be held. `values` change on the media too.
+    Else it is PROCESSING. The blob must be held.
     """
-    values["blob_id"] = blob.id
+    values: dict[str, Any] = {"blob_id": blob.id}
     if not is_complete(blob):
         values["status"] = MediaStatus.PROCESSING
         await change_media(session, media, MediaEventType.STATUS_CHANGED, **values)

@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import tempfile
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,7 @@ class Processing:
     doorbell: Doorbell
     limits: ImageLimits
     work_dir: Path
-    known_bytes: KnownBytes = field(default_factory=KnownBytes)
+    known_bytes: KnownBytes
     multipart_bytes: int = MULTIPART_BYTES
     grace: timedelta = COLLECTION_GRACE
 

@@ -6,7 +6,7 @@ enforces, and compared with the stored bytes when they are processed.
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -31,10 +31,12 @@ from db.sessions import Sessions
 from db.tags import ensure_tags, hold_tags, link_tags
 from pubsub.doorbell import Doorbell
 from services import keys
+from services.delta import Delta
 from services.errors import Conflict, InvalidInput, NotFound, QuotaExceeded, Rejected
 from services.formats import kind_of
 from services.known_bytes import KnownBytes, show_known
 from services.parts import MULTIPART_BYTES, Parts, part_count, part_size
+from services.possession import ChallengeTarget, Possession
 from services.quotas import Quotas
 from services.repeated_requests import RequestedUpload, answer_repeated, find_repeated
 from services.upload_requests import CleanUploadRequest, UploadRequest, clean_request
@@ -77,7 +79,7 @@ class PartsTarget:
     part_count: int
 
 
-Target = SignedPut | PartsTarget | StoredTarget
+Target = SignedPut | PartsTarget | StoredTarget | ChallengeTarget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +90,9 @@ class Uploads:
     limits: UploadLimits
     quotas: Quotas
     parts: Parts
-    known_bytes: KnownBytes = field(default_factory=KnownBytes)
+    known_bytes: KnownBytes
+    possession: Possession
+    delta: Delta
 
     async def request(
         self, owner: User, requests: Sequence[UploadRequest]
@@ -111,6 +115,8 @@ class Uploads:
             created = await self._create_all(session, owner, fresh)
             answered = created | await answer_repeated(session, owner, repeated)
         await self.doorbell.ring()
+        made = [each for each in created.values() if isinstance(each, RequestedUpload)]
+        await self.delta.copy_known(owner, made)
         return [request if isinstance(request, Rejected) else answered[request] for request in checked]
 
     def _checked(self, request: UploadRequest) -> CleanUploadRequest | Rejected:
@@ -139,6 +145,7 @@ class Uploads:
             session,
             [(made.media.id, tags[slug].id) for request, made in created.items() for slug in request.tags],
         )
+        await self.possession.pose(session, owner, created)
         for request, blob in known.items():
             await show_known(session, created[request].media, blob)
         return {**created, **refused}
@@ -204,13 +211,17 @@ class Uploads:
         key = keys.original_key(None if is_shared else owner.id, blob_id, request.mime_type, now)
         return Blob(id=blob_id, owner_id=owner.id, key=key, size=request.size, is_shared=is_shared)
 
-    def target(self, media: Media, upload: Upload) -> Target | None:
-        """Where the bytes go, an address freshly signed; None once the upload has ended."""
+    async def target(self, media: Media, upload: Upload) -> Target | None:
+        """Where the bytes go, an address freshly signed, or what saves their sending; None once the upload has
+        ended.
+        """
         if upload.is_stored:
             return StoredTarget(media_id=media.id)
         remaining = upload.expires_at - utc_now()
         if upload.status is not UploadStatus.PENDING or remaining < timedelta(seconds=1):
             return None
+        if challenge := await self.possession.target(media, upload):
+            return challenge
         if upload.part_size is not None:
             return PartsTarget(part_size=upload.part_size, part_count=part_count(media.size))
         return self.store.sign_put(
