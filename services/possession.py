@@ -149,7 +149,7 @@ class Possession:
     async def _try(
         self, session: AsyncSession, media: Media, upload: Upload, expected: str | None, given: str
     ) -> ChallengeFailed | None:
-        """Why it did not succeed; it was the only one in any case. Raises ChallengeFailed where it was not."""
+        """Why it did not succeed; there is no other in any case. Raises ChallengeFailed for a second one."""
         challenge = await lock_challenge(session, upload.id)
         if challenge is None or challenge.answered_at is not None:
             raise _nothing_asked()

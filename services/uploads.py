@@ -212,9 +212,7 @@ class Uploads:
         return Blob(id=blob_id, owner_id=owner.id, key=key, size=request.size, is_shared=is_shared)
 
     async def target(self, media: Media, upload: Upload) -> Target | None:
-        """Where the bytes go, an address freshly signed, or what saves their sending; None once the upload has
-        ended.
-        """
+        """Where the bytes go, an address freshly signed, or what saves it; None once the upload has ended."""
         if upload.is_stored:
             return StoredTarget(media_id=media.id)
         remaining = upload.expires_at - utc_now()
