@@ -4,12 +4,14 @@ import textwrap
 
 from app.settings import Settings
 
+#: What the compose file decides itself, or has no use for.
+_ITS_OWN = frozenset({"host", "data_dir", "database_url", "allow_anonymous", "cdn_private_key_file"})
+
 _COMPOSE = """\
 # ---- docker-compose.yml only ----
-# Compose reads this file as well as Darkroom does: DARKROOM_PUBLIC_URL, DARKROOM_PORT (then the port on this
-# machine's loopback), DARKROOM_SECRET, DARKROOM_ALLOWED_HOSTS, DARKROOM_CORS_ORIGINS, DARKROOM_GRAPHIQL,
-# DARKROOM_MAX_UPLOAD_BYTES, DARKROOM_MULTIPART_BYTES, DARKROOM_QUOTA_BYTES, DARKROOM_MAX_PIXELS,
-# DARKROOM_WORKER_SLOTS and DARKROOM_LOG_LEVEL count for both.
+# Compose reads this file as well as Darkroom does:
+{names}
+# count for both; DARKROOM_PORT is then the port on this machine's loopback.
 # Address, data directory and database are its own. `tools/compose-env` adds the two secrets that it needs.
 
 # The password of its database, created with the volume; letters and digits only, as it stands in an address.
@@ -22,8 +24,17 @@ def render() -> str:
     for name, field in Settings.model_fields.items():
         lines += [f"# {line}" for line in textwrap.wrap(field.description or "", 96)]
         default = "" if field.default in (None, ()) else _text(field.default)
-        lines += [f"#DARKROOM_{name.upper()}={default}", ""]
-    return "\n".join([*lines, _COMPOSE])
+        lines += [f"#{_variable(name)}={default}", ""]
+    return "\n".join([*lines, _COMPOSE.format(names=_names_for_both())])
+
+
+def _names_for_both() -> str:
+    names = [_variable(name) for name in Settings.model_fields if name not in _ITS_OWN]
+    return textwrap.fill(", ".join(names), 108, initial_indent="# ", subsequent_indent="# ")
+
+
+def _variable(name: str) -> str:
+    return f"DARKROOM_{name.upper()}"
 
 
 def _text(default: object) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from urllib.parse import quote
 
 from starlette.datastructures import Headers
 from starlette.responses import Response, StreamingResponse
@@ -13,6 +12,7 @@ from app.refusals import Refusal
 from storage.disk_objects import OpenObject
 from storage.disk_signing import GetMethod
 from storage.objects import Disposition
+from storage.response_headers import content_disposition
 
 # Should a browser show it as a document after all: no script, no origin, nothing loaded.
 _POLICY = "sandbox; default-src 'none'"
@@ -62,15 +62,9 @@ def _headers(manner: Manner, stored: OpenObject) -> dict[str, str]:
         "Last-Modified": http_date(stored.info.modified_at),
         "Accept-Ranges": "bytes",
         "Cache-Control": manner.cache_control,
-        "Content-Disposition": _content_disposition(manner),
+        "Content-Disposition": content_disposition(manner.disposition, manner.filename),
         "Content-Security-Policy": _POLICY,
         "X-Content-Type-Options": "nosniff",
         "Cross-Origin-Resource-Policy": "cross-origin",
         **manner.headers,
     }
-
-
-def _content_disposition(manner: Manner) -> str:
-    # Percent-encoded (RFC 8187), so that no filename can end the parameter or the header.
-    encoded = quote(manner.filename, safe="")
-    return f"{manner.disposition}; filename*=UTF-8''{encoded}" if encoded else str(manner.disposition)

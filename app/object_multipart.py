@@ -20,10 +20,11 @@ from starlette.types import Scope
 
 from app.object_uploads import is_of_part
 from app.public_objects import is_public
-from app.refusals import Refusal, bad_header
+from app.refusals import Refusal
 from app.request_body import BodyStalledError, RequestBody
 from app.s3_xml import COMPLETE_MAX_BYTES, completed, created, listed, read_complete
 from storage.disk import DiskStore
+from storage.disk_signatures import SignatureInvalidError
 from storage.errors import PartsChangedError
 from storage.objects import MIN_PART_BYTES, MultipartRequest, StoredPart
 from storage.threads import in_thread
@@ -73,8 +74,11 @@ class MultipartRequests:
         grant = self._signer.verify_create(key, query)
         content_type = headers.get("content-type")
         if content_type != grant.content_type:
-            raise bad_header(
-                "CONTENT_TYPE_MISMATCH", "Content-Type", expected=grant.content_type, actual=content_type
+            # On S3 the type is a signed header, and a signature that fails is all there is to say.
+            raise Refusal(
+                status=HTTPStatus.FORBIDDEN,
+                code=SignatureInvalidError.code,
+                message=f"The header Content-Type is not the {grant.content_type!r} that was signed.",
             )
         upload_id = await self._store.create_multipart(
             key, content_type=grant.content_type, part_hashes=False

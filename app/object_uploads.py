@@ -15,8 +15,9 @@ from starlette.responses import Response
 from app.refusals import Refusal, bad_header
 from app.request_body import RequestBody
 from storage.disk import LONGEST_PUT, DiskStore
-from storage.disk_signing import PutGrant, content_md5
+from storage.disk_signing import PutGrant
 from storage.errors import ObjectExistsError
+from storage.promises import hex_to_base64
 
 
 class ObjectUploads:
@@ -80,8 +81,8 @@ def _check_claims(grant: PutGrant, headers: Headers) -> None:
             "CONTENT_TYPE_MISMATCH", "Content-Type", expected=grant.content_type, actual=content_type
         )
     md5 = headers.get("content-md5")
-    if grant.md5 is not None and md5 != content_md5(grant.md5):
-        raise bad_header("CHECKSUM_MISMATCH", "Content-MD5", expected=content_md5(grant.md5), actual=md5)
+    if grant.md5 is not None and md5 != hex_to_base64(grant.md5):
+        raise bad_header("CHECKSUM_MISMATCH", "Content-MD5", expected=hex_to_base64(grant.md5), actual=md5)
 
 
 @asynccontextmanager

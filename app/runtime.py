@@ -9,6 +9,7 @@ from pathlib import Path
 from broadcaster import Broadcast
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.cdn import purged_cdn, read_addresses
 from app.embedded_postgres import embedded_postgres
 from app.operations.unfinished import refuse_unfinished_restore
 from app.secret import installation_secret
@@ -23,7 +24,6 @@ from pubsub.doorbell import Doorbell
 from pubsub.postgres_doorbell import PostgresDoorbell
 from services.accounts import ensure_local_user
 from services.bundle import Services
-from services.cdn import NoCdn
 from services.cursors import LiveCursors
 from services.delivery import Delivery
 from services.delta import Delta
@@ -96,7 +96,8 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
     """Everything a process needs, closed in reverse order.
 
     A private database is migrated; one given by a setting must have this code's revision. Raises
-    OperationError where a restore has not finished, DatabaseInUseError where an older version still runs.
+    OperationError where a restore has not finished or the settings of a network before the store can't be
+    meant, DatabaseInUseError where an older version still runs.
     """
     refuse_unfinished_restore(settings.data_dir)
     async with AsyncExitStack() as stack:
@@ -146,7 +147,7 @@ def _services(
 ) -> Services:
     limits = UploadLimits(max_bytes=settings.max_upload_bytes, multipart_bytes=settings.multipart_bytes)
     live_cursors, page_cursors = LiveCursors(secret), PageCursors(secret)
-    publications = Publications(sessions=sessions, store=store, cdn=NoCdn())
+    publications = Publications(sessions=sessions, store=store, cdn=purged_cdn(settings))
     parts = Parts(sessions=sessions, store=store, address_lifetime=limits.address_lifetime)
     quotas = Quotas(default=settings.quota_bytes)
     known_bytes = KnownBytes(dedup=settings.dedup, grace=limits.collection_grace)
@@ -198,7 +199,7 @@ def _services(
         tags=Tags(sessions=sessions, doorbell=doorbell, page_cursors=page_cursors),
         tag_deletion=tag_deletion,
         lookups=Lookups(sessions=sessions),
-        delivery=Delivery(store=store, address_lifetime=READ_ADDRESS_LIFETIME),
+        delivery=Delivery(addresses=read_addresses(settings, store), address_lifetime=READ_ADDRESS_LIFETIME),
         live=LiveEvents(sessions, feed, live_cursors),
         processing=processing,
         publications=publications,

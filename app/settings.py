@@ -4,10 +4,10 @@ import os
 import sys
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from services.known_bytes import Dedup
@@ -28,6 +28,7 @@ class Settings(BaseSettings):
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
+        hide_input_in_errors=True,  # passwords and keys among it
     )
 
     host: str = Field("127.0.0.1", description="Address to listen on: loopback, until accounts exist.")
@@ -71,6 +72,38 @@ class Settings(BaseSettings):
     graphiql: bool = Field(
         True, description="0 takes GraphiQL away, the page that browsers see at /graphql; the API stays."
     )
+    cdn_url: str | None = Field(
+        None,
+        description="Base address of a content delivery network before the objects, as in "
+        "https://cdn.example.com: what is public gets addresses beneath it.",
+    )
+    cdn_key_pair_id: str | None = Field(
+        None,
+        pattern="^[A-Za-z0-9_-]{1,128}$",
+        description="What the network calls the key that signs addresses of private objects, as CloudFront "
+        "checks them. Default: private objects are read from the store itself.",
+    )
+    cdn_private_key: SecretStr | None = Field(
+        None,
+        description="That key: RSA of at least 2048 bits, as PEM without a passphrase; "
+        "\\n may stand for its line breaks.",
+    )
+    cdn_private_key_file: Path | None = Field(
+        None, description="Or a file with that key; a relative path begins at the checkout."
+    )
+    cdn_hash_algorithm: str = Field(
+        "SHA256",
+        pattern="^(SHA1|SHA256)$",
+        description="The hash that it signs; SHA1 for networks without the parameter Hash-Algorithm.",
+    )
+    cdn_purge_url: str | None = Field(
+        None,
+        description='Is sent a POST of {"address": …} when the network is to forget everything beneath it. '
+        "Default: what was public is kept there for up to a day.",
+    )
+    cdn_purge_token: SecretStr | None = Field(
+        None, description="Goes with that POST, as Authorization: Bearer."
+    )
     max_upload_bytes: int = Field(
         SINGLE_PUT_BYTES, ge=1, le=OBJECT_BYTES, description="The largest file accepted, in bytes."
     )
@@ -108,12 +141,12 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
-    @field_validator("data_dir")
+    @field_validator("data_dir", "cdn_private_key_file")
     @classmethod
-    def _from_checkout(cls, value: Path) -> Path:
-        return CHECKOUT / value.expanduser()
+    def _from_checkout(cls, value: Path | None) -> Path | None:
+        return None if value is None else CHECKOUT / value.expanduser()
 
-    @field_validator("public_url")
+    @field_validator("public_url", "cdn_url")
     @classmethod
     def _origin_only(cls, value: str | None) -> str | None:
         if value is None:
@@ -122,6 +155,30 @@ class Settings(BaseSettings):
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("must look like https://media.example.com")
         return value.rstrip("/")
+
+    @field_validator("cdn_purge_url")
+    @classmethod
+    def _http_address(cls, value: str | None) -> str | None:
+        if value is not None:
+            parts = urlsplit(value)
+            if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
+                raise ValueError("must look like https://hooks.example.com/purge")
+        return value
+
+    @model_validator(mode="after")
+    def _whole_cdn(self) -> Self:
+        keys = [self.cdn_private_key, self.cdn_private_key_file]
+        if None not in keys:
+            raise ValueError("DARKROOM_CDN_PRIVATE_KEY and DARKROOM_CDN_PRIVATE_KEY_FILE: give one of them")
+        if (self.cdn_key_pair_id is None) != (keys == [None, None]):
+            raise ValueError(
+                "DARKROOM_CDN_KEY_PAIR_ID and the key (DARKROOM_CDN_PRIVATE_KEY, or …_FILE) come together"
+            )
+        if self.cdn_url is None and (self.cdn_key_pair_id, self.cdn_purge_url) != (None, None):
+            raise ValueError("DARKROOM_CDN_KEY_PAIR_ID and DARKROOM_CDN_PURGE_URL need DARKROOM_CDN_URL")
+        if self.cdn_purge_token is not None and self.cdn_purge_url is None:
+            raise ValueError("DARKROOM_CDN_PURGE_TOKEN needs DARKROOM_CDN_PURGE_URL")
+        return self
 
     @property
     def origin(self) -> str:
@@ -155,9 +212,11 @@ class Settings(BaseSettings):
 
 
 def settings_problems(error: ValidationError) -> list[str]:
-    """A line for each setting that can't be meant, without its value."""
+    """A line for each setting that can't be meant, without its value; those of several name them."""
     return [
-        f"DARKROOM_{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+        f"DARKROOM_{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}"
+        if problem["loc"]
+        else problem["msg"].removeprefix("Value error, ")
         for problem in error.errors()
     ]
 

@@ -1,4 +1,4 @@
-"""Run the measurements: `python -m bench [page|pages|picture|live|images|order|all]`.
+"""Run the measurements: `python -m bench [page|pages|picture|live|images|signing|order|all]`.
 
 Everything happens on the loopback interface, in a temporary data directory, and is gone afterwards.
 """
@@ -14,7 +14,7 @@ from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench import event_order, image_chain, live, page, pages, picture
+from bench import event_order, image_chain, live, page, pages, picture, signing
 from bench.report import Result, conditions
 from bench.service import Installation, installation
 
@@ -45,6 +45,10 @@ async def run_images(home: Installation, options: Options) -> Result:
     return await asyncio.to_thread(image_chain.measure, home.directory, rounds=options.rounds or 5)
 
 
+async def run_signing(home: Installation, options: Options) -> Result:
+    return await asyncio.to_thread(signing.measure, rounds=options.rounds or 101)
+
+
 async def run_order(home: Installation, options: Options) -> Result:
     with redirect_stdout(io.StringIO()) as printed:
         await event_order.main(home.database_url)
@@ -59,6 +63,7 @@ BENCHMARKS: dict[str, Callable[[Installation, Options], Awaitable[Result]]] = {
     "picture": run_picture,
     "live": run_live,
     "images": run_images,
+    "signing": run_signing,
     "order": run_order,
 }
 

@@ -4,8 +4,8 @@ from typing import Protocol
 
 
 class Cdn(Protocol):
-    async def purge(self, address: str) -> None:
-        """Ask it to forget everything that it keeps below `address`, an address of the store's own.
+    async def purge(self, prefix: str) -> None:
+        """Ask it to forget everything that it keeps of the objects beneath `prefix` (no slash at its end).
 
         Asked means accepted, not done: a purge takes effect within the network's own time. Idempotent.
         Raises whatever kept it from being asked; then it is asked again.
@@ -14,7 +14,7 @@ class Cdn(Protocol):
 
 
 class NoCdn:
-    """Nothing stands before the store, so nothing is kept there."""
+    """Nothing stands before the store that could be asked: what caches keep, they keep until it expires."""
 
-    async def purge(self, address: str) -> None:
+    async def purge(self, prefix: str) -> None:
         return

@@ -1,4 +1,4 @@
-"""Addresses from which stored bytes can be read: straight from the store, signed or public."""
+"""Addresses from which stored bytes can be read, signed or public: the store's, or a network's before it."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from db.models import Blob, Media, Publication, Rendition
 from services.errors import InvalidInput
 from services.keys import public_key
-from storage.objects import Disposition, ObjectStore, SignedGet
+from storage.objects import Disposition, SignedGet
+from storage.read_addresses import ReadAddresses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +20,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    store: ObjectStore
+    addresses: ReadAddresses
     address_lifetime: timedelta
 
     def original(self, media: Media, blob: Blob, disposition: Disposition) -> SignedGet | None:
@@ -34,7 +35,7 @@ class Delivery:
             )
         if blob.etag is None or media.held_bytes == 0:
             return None
-        return self.store.sign_get(
+        return self.addresses.sign_get(
             blob.key,
             disposition=disposition,
             filename=media.filename,
@@ -46,8 +47,8 @@ class Delivery:
         """The public address once all copies of the media that shows it are there, else a signed one."""
         if publication is not None:
             key = public_key(publication.prefix, rendition.key)
-            return Address(url=self.store.public_url(key), expires_at=None)
-        signed = self.store.sign_get(
+            return Address(url=self.addresses.public_url(key), expires_at=None)
+        signed = self.addresses.sign_get(
             rendition.key,
             disposition=Disposition.INLINE,
             filename=rendition.key.rpartition("/")[2],

@@ -158,7 +158,7 @@ class Publications:
         keys = [entry.key async for entry in self.store.list(f"{prefix}/")]
         await self.store.delete(keys)
         # After the objects, else it would fetch them again.
-        await self.cdn.purge(self.store.public_url(prefix))
+        await self.cdn.purge(prefix)
 
     @asynccontextmanager
     async def _locked(self, media_id: UUID) -> AsyncIterator[tuple[AsyncSession, Publication | None]]:

@@ -21,7 +21,7 @@ from storage.disk_files import NewFile, open_regular
 from storage.disk_incoming import probe, sweep
 from storage.disk_multipart import DiskMultiparts
 from storage.disk_objects import OpenObject, object_info, opened_object
-from storage.disk_signatures import Clock, check_content_type
+from storage.disk_signatures import Clock
 from storage.disk_signing import DiskSigner, PutGrant
 from storage.disk_transfer import (
     body_blocks,
@@ -37,6 +37,7 @@ from storage.disk_tree import DiskTree, TreeEntry
 from storage.errors import ObjectChangedError
 from storage.keys import check_key, check_prefix, check_private_key
 from storage.objects import FetchedObject, ObjectInfo
+from storage.response_headers import check_content_type
 from storage.threads import in_thread
 
 LONGEST_PUT = timedelta(hours=2)
@@ -139,7 +140,7 @@ class DiskStore(DiskAddresses, DiskMultiparts):
 
     async def read(self, key: str, *, offset: int, length: int) -> bytes:
         if offset < 0 or not 1 <= length <= LONGEST_READ_BYTES:
-            raise ValueError(f"A read is of 1 to {LONGEST_READ_BYTES} bytes, from 0 or later on.")
+            raise ValueError(f"A range that is read has 1 to {LONGEST_READ_BYTES} bytes, from offset 0 on.")
         async with self.open(key) as stored:
             end = min(offset + length, stored.info.byte_size)
             return b"".join([block async for block in stored.blocks(offset, end)])

@@ -19,7 +19,7 @@ from typing import TypeVar
 from storage.disk_files import NewFile, SourceFile
 from storage.disk_objects import object_info, opened_object
 from storage.disk_part_signing import PartGrant, check_part_number
-from storage.disk_signatures import Clock, check_content_type
+from storage.disk_signatures import Clock
 from storage.disk_transfer import body_blocks, compare_hashes, copy_range, incoming_file, on_disk, reading
 from storage.disk_tree import DiskTree
 from storage.disk_upload import PartFile, UploadBusyError, UploadDirectory
@@ -31,8 +31,9 @@ from storage.errors import (
     StorageError,
     StorageUnavailableError,
 )
-from storage.keys import check_key, check_prefix, check_private_key
+from storage.keys import check_prefix, check_private_key
 from storage.objects import ObjectInfo, OpenMultipart, StoredPart
+from storage.response_headers import check_content_type
 
 # A lock is held for milliseconds; whoever holds one so long is stopped, or its disk is.
 _LOCK_PATIENCE = timedelta(seconds=30)
@@ -72,6 +73,7 @@ class DiskMultiparts:
         `SizeMismatchError`, `ChecksumMismatchError`, `StorageFullError`, and whatever `chunks` raises; then
         the part is as it was. Cancelled at the very end, it may be stored all the same.
         """
+        check_private_key(grant.key)
         await self._locked(grant.key, grant.upload_id, lambda directory: None)
         async with incoming_file(self._objects.incoming, ["sha256"]) as file:
             async with aclosing(body_blocks(chunks, grant.byte_size)) as blocks:
@@ -81,13 +83,13 @@ class DiskMultiparts:
             return await self._keep_part(grant.key, grant.upload_id, grant.number, file)
 
     async def list_parts(self, key: str, upload_id: str) -> Sequence[StoredPart]:
-        check_key(key)
+        check_private_key(key)
         return [_stored(part) for part in await self._parts(key, upload_id)]
 
     async def copy_part(
         self, key: str, upload_id: str, number: int, *, source: str, offset: int, length: int
     ) -> StoredPart:
-        check_key(key)
+        check_private_key(key)
         check_part_number(number)
         await self._locked(key, upload_id, lambda directory: None)
         async with (
@@ -102,7 +104,7 @@ class DiskMultiparts:
     async def complete_multipart(
         self, key: str, upload_id: str, parts: Sequence[StoredPart], *, content_type: str
     ) -> ObjectInfo:
-        check_key(key)
+        check_private_key(key)
         check_content_type(content_type)
         wanted = _in_order(parts)
         files = _chosen(await self._parts(key, upload_id), wanted)
@@ -117,7 +119,7 @@ class DiskMultiparts:
         return object_info(key, written)
 
     async def abort_multipart(self, key: str, upload_id: str) -> None:
-        check_key(key)
+        check_private_key(key)
         try:
             await self._locked(key, upload_id, lambda directory: directory.end())
         except MultipartMissingError:

@@ -7,9 +7,12 @@ two kinds of address share their parameters, so none can be taken for another.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from storage.disk_signatures import AddressSigner, check_content_type, check_promise, moment
+from storage.disk_signatures import AddressSigner, moment
 from storage.keys import check_private_key
+from storage.lifetimes import expiry
 from storage.objects import MAX_PARTS, MultipartRequest, SignedPut, SignedRequest
+from storage.promises import check_promise
+from storage.response_headers import check_content_type
 
 _PART_NAMES = ("uploadId", "partNumber", "expires", "length", "sha256")
 _PART_OPTIONAL = frozenset({"sha256"})
@@ -71,7 +74,7 @@ class MultipartSigner:
         check_private_key(key)
         check_part_number(number)
         check_promise(byte_size, sha256)
-        expires = self._addresses.expiry(expires_in)
+        expires = expiry(self._addresses.clock(), expires_in)
         params = {
             "uploadId": upload_id,
             "partNumber": str(number),
@@ -96,7 +99,7 @@ class MultipartSigner:
         check_content_type(content_type)
         if (request is MultipartRequest.CREATE) != (upload_id is None):
             raise ValueError("A multipart upload has an id in every request but the one that creates it.")
-        expires = self._addresses.expiry(expires_in)
+        expires = expiry(self._addresses.clock(), expires_in)
         params, headers = {"expires": str(expires)}, {}
         if upload_id is None:
             params |= {"uploads": "", "type": content_type}
@@ -133,7 +136,7 @@ class MultipartSigner:
 
 def check_part_number(number: int) -> None:
     if not 1 <= number <= MAX_PARTS:
-        raise ValueError(f"Parts are numbered from 1 to {MAX_PARTS}.")
+        raise ValueError(f"A part has a number from 1 to {MAX_PARTS}.")
 
 
 def _names(request: MultipartRequest) -> tuple[str, ...]:

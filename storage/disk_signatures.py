@@ -6,28 +6,17 @@ of one kind of address in their order. It is a bearer credential: never log a qu
 
 import base64
 import hmac
-import math
-import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
 from urllib.parse import parse_qsl, quote
 
 from storage.errors import StorageError
 
-LONGEST_LIFETIME = timedelta(days=7)
-"""As on S3, so that no caller comes to rely on more."""
-
 SECRET_MIN_BYTES = 32
 
 # More than any address of ours: a filename of 1,024 characters takes 12 bytes for each at the worst.
 _QUERY_MAX_LENGTH = 16 * 1024
-
-_TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
-# RFC 9110 §8.3.1, parameters with any visible ASCII or blank: nothing that could end a header line.
-_IS_CONTENT_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}(?:[ \t]*;[ -~]+)?", re.ASCII)
-_IS_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
-_IS_MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 Clock = Callable[[], datetime]
 Names = tuple[str, ...]
@@ -55,13 +44,6 @@ class AddressSigner:
         self.clock = clock
         # The installation's secret serves other purposes too; a key of its own keeps the signatures apart.
         self._key = hmac.digest(secret, b"darkroom disk store addresses v1", "sha256")
-
-    def expiry(self, expires_in: timedelta) -> int:
-        """Return the Unix time at which an address that is signed now ends."""
-        if not timedelta(0) < expires_in <= LONGEST_LIFETIME:
-            raise ValueError("An address lives more than no time and at most 7 days.")
-        # Rounded up: an address of half a second must live half a second.
-        return math.ceil((self.clock() + expires_in).timestamp())
 
     def url(self, method: str, key: str, names: Names, params: dict[str, str]) -> str:
         canonical = _canonical(names, params)
@@ -110,20 +92,6 @@ def parse_query(query: str) -> dict[str, str]:
     if len(params) != len(pairs):
         raise SignatureInvalidError
     return params
-
-
-def check_content_type(content_type: str) -> None:
-    if len(content_type) > 255 or not _IS_CONTENT_TYPE.fullmatch(content_type):
-        raise ValueError("A content type is type/subtype, in at most 255 visible ASCII characters.")
-
-
-def check_promise(byte_size: int, sha256: str | None, md5: str | None = None) -> None:
-    if byte_size < 0:
-        raise ValueError("A size in bytes is not negative.")
-    if sha256 is not None and not _IS_SHA256.fullmatch(sha256):
-        raise ValueError("A SHA-256 is 64 lower-case hex digits.")
-    if md5 is not None and not _IS_MD5.fullmatch(md5):
-        raise ValueError("An MD5 is 32 lower-case hex digits.")
 
 
 def _canonical(names: Names, params: dict[str, str]) -> str:

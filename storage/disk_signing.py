@@ -1,19 +1,16 @@
 """Signed addresses of whole objects on the disk store: who may send or get which bytes, until when."""
 
-import base64
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
 from storage.disk_part_signing import MultipartSigner
-from storage.disk_signatures import AddressSigner, Clock, check_content_type, check_promise, moment
+from storage.disk_signatures import AddressSigner, Clock, moment
 from storage.keys import check_private_key, check_public_key
+from storage.lifetimes import expiry, read_expiry
 from storage.objects import Disposition, SignedGet, SignedPut
-
-FILENAME_MAX_LENGTH = 1024
-
-# Two addresses of one object signed within this time are equal, so that a browser's cache can answer.
-_GET_WINDOW_SECONDS = 60
+from storage.promises import check_promise, hex_to_base64
+from storage.response_headers import check_content_type, check_filename
 
 _PUT_NAMES = ("expires", "length", "type", "sha256", "md5")
 _PUT_OPTIONAL = frozenset({"sha256", "md5"})
@@ -65,14 +62,14 @@ class DiskSigner:
         check_private_key(key)
         check_content_type(content_type)
         check_promise(byte_size, sha256, md5)
-        expires = self._addresses.expiry(expires_in)
+        expires = expiry(self._addresses.clock(), expires_in)
         params = {"expires": str(expires), "length": str(byte_size), "type": content_type}
         headers = {"Content-Type": content_type}
         if sha256 is not None:
             params["sha256"] = sha256
         if md5 is not None:
             params["md5"] = md5
-            headers["Content-MD5"] = content_md5(md5)
+            headers["Content-MD5"] = hex_to_base64(md5)
         url = self._addresses.url("PUT", key, _PUT_NAMES, params)
         return SignedPut(url=url, headers=headers, expires_at=moment(expires))
 
@@ -88,9 +85,8 @@ class DiskSigner:
     ) -> SignedGet:
         check_private_key(key)
         check_content_type(content_type)
-        if len(filename) > FILENAME_MAX_LENGTH:
-            raise ValueError(f"A filename has at most {FILENAME_MAX_LENGTH} characters.")
-        expires = _round_down(self._addresses.expiry(expires_in), expires_in)
+        check_filename(filename)
+        expires = read_expiry(self._addresses.clock(), expires_in)
         params = {
             "expires": str(expires),
             "disposition": disposition.value,
@@ -133,13 +129,3 @@ class DiskSigner:
 
     def seconds_left(self, expires_at: datetime) -> int:
         return max(0, int((expires_at - self._addresses.clock()).total_seconds()))
-
-
-def content_md5(md5: str) -> str:
-    """Turn a hex MD5 into the base64 of a `Content-MD5` header (RFC 1864)."""
-    return base64.b64encode(bytes.fromhex(md5)).decode()
-
-
-def _round_down(expires: int, expires_in: timedelta) -> int:
-    window = min(_GET_WINDOW_SECONDS, int(expires_in.total_seconds()) // 5)
-    return expires - expires % window if window else expires

@@ -68,7 +68,7 @@ class RunningStore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """`open` runs a store in the directory, at the endpoint of the session fixture `server` if it names one."""
+    """`open` runs a store in the directory, at the endpoint of the fixture `server` if it names one."""
 
     open: Callable[[Path, str], AbstractAsyncContextManager[RunningStore]]
     server: str | None = None

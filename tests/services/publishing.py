@@ -38,9 +38,11 @@ class BreakableStore(DiskStore):
     before: Callable[[str, int], None] = staticmethod(lambda what, number: None)
     after: Callable[[str, int], None] = staticmethod(lambda what, number: None)
 
-    async def copy(self, source: str, key: str, *, content_type: str) -> ObjectInfo:
+    async def copy(
+        self, source: str, key: str, *, content_type: str, if_etag: str | None = None
+    ) -> ObjectInfo:
         number = self._next("copy")
-        info = await super().copy(source, key, content_type=content_type)
+        info = await super().copy(source, key, content_type=content_type, if_etag=if_etag)
         self.after("copy", number)
         return info
 
@@ -72,11 +74,11 @@ class RecordingCdn:
         self.purged: list[str] = []
         self.failing = 0
 
-    async def purge(self, address: str) -> None:
+    async def purge(self, prefix: str) -> None:
         if self.failing:
             self.failing -= 1
             raise OSError("The network does not answer.")
-        self.purged.append(address)
+        self.purged.append(prefix)
 
 
 class Gallery:

@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from app.settings import Settings
+from app.settings import CHECKOUT, Settings, settings_problems
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "media.example.com"])
@@ -25,6 +26,71 @@ def test_signed_addresses_name_a_host_that_clients_can_reach(host: str) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
 def test_loopback_exposes_nobody(host: str) -> None:
     settings(host=host).refuse_exposure()
+
+
+CDN = {"cdn_url": "https://cdn.example.com"}
+PAIR = {"cdn_key_pair_id": "K2JCJMDEHXQW5F", "cdn_private_key": "canary-of-a-key"}
+HOOK = {"cdn_purge_url": "https://hooks.example.com/purge", "cdn_purge_token": "canary-of-a-token"}
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        (PAIR, "DARKROOM_CDN_KEY_PAIR_ID and DARKROOM_CDN_PURGE_URL need DARKROOM_CDN_URL"),
+        (HOOK, "DARKROOM_CDN_KEY_PAIR_ID and DARKROOM_CDN_PURGE_URL need DARKROOM_CDN_URL"),
+        (
+            {**CDN, "cdn_key_pair_id": "K2JCJMDEHXQW5F"},
+            "DARKROOM_CDN_KEY_PAIR_ID and the key (DARKROOM_CDN_PRIVATE_KEY, or …_FILE) come together",
+        ),
+        (
+            {**CDN, "cdn_private_key_file": "key.pem"},
+            "DARKROOM_CDN_KEY_PAIR_ID and the key (DARKROOM_CDN_PRIVATE_KEY, or …_FILE) come together",
+        ),
+        (
+            {**CDN, **PAIR, "cdn_private_key_file": "key.pem"},
+            "DARKROOM_CDN_PRIVATE_KEY and DARKROOM_CDN_PRIVATE_KEY_FILE: give one of them",
+        ),
+        (
+            {**CDN, "cdn_purge_token": "canary-of-a-token"},
+            "DARKROOM_CDN_PURGE_TOKEN needs DARKROOM_CDN_PURGE_URL",
+        ),
+    ],
+)
+def test_settings_of_a_cdn_that_say_half_are_refused(values: dict[str, str], problem: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        settings(**values)
+    assert settings_problems(refused.value) == [problem]
+    assert "canary" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("cdn_url", "cdn.example.com", "must look like"),
+        ("cdn_url", "https://cdn.example.com/?a", "must look like"),
+        ("cdn_key_pair_id", "a&b", "pattern"),
+        ("cdn_hash_algorithm", "MD5", "pattern"),
+        ("cdn_purge_url", "hooks.example.com", "must look like"),
+        ("cdn_purge_url", "https://user:canary@hooks.example.com", "must look like"),
+    ],
+)
+def test_a_setting_of_a_cdn_that_cannot_be_meant_is_refused_by_its_name(
+    name: str, value: str, problem: str
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        settings(**{**CDN, name: value})
+    told = settings_problems(refused.value)
+    assert told[0].startswith(f"DARKROOM_{name.upper()}: ")
+    assert problem in told[0]
+    assert "canary" not in str(refused.value)
+
+
+def test_a_whole_cdn_is_accepted_and_its_secrets_are_not_shown() -> None:
+    whole = settings(**CDN, **PAIR, **HOOK)
+    assert "canary" not in repr(whole)
+    in_file = settings(**CDN, cdn_key_pair_id="K2JCJMDEHXQW5F", cdn_private_key_file="key.pem")
+    assert in_file.cdn_private_key_file == CHECKOUT / "key.pem"
+    assert settings(cdn_url="https://cdn.example.com/media/").cdn_url == "https://cdn.example.com/media"
 
 
 def settings(**values: Any) -> Settings:
