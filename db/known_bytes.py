@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from sqlalchemy import ARRAY, ColumnElement, LargeBinary, and_, exists, func, literal, or_, tuple_
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -68,9 +68,8 @@ def _is_had_by(owner_id: UUID) -> ColumnElement[bool]:
 
 async def save_blocks(session: AsyncSession, blob_id: UUID, owner_id: UUID, sha256s: Sequence[bytes]) -> None:
     """Note the SHA-256 of each block of a blob that the owner has sent; one statement, repeatable."""
-    blocks = func.unnest(literal(list(sha256s), ARRAY(LargeBinary))).table_valued(
-        "sha256", with_ordinality="number"
-    )
+    listed = func.unnest(literal(list(sha256s), ARRAY(LargeBinary)))
+    blocks = listed.table_valued("sha256", with_ordinality="number").render_derived()
     rows = select(literal(blob_id), literal(owner_id), blocks.c.number, blocks.c.sha256)
     columns = ["blob_id", "owner_id", "number", "sha256"]
     await session.exec(insert(BlobBlock).from_select(columns, rows).on_conflict_do_nothing())
@@ -104,7 +103,7 @@ async def find_blocks(
             col(BlobBlock.sha256) == func.any(literal(list(sha256s), ARRAY(LargeBinary))),
             holds,
         )
-        .distinct(col(BlobBlock.sha256))
+        .ext(distinct_on(col(BlobBlock.sha256)))
         .order_by(col(BlobBlock.sha256), col(BlobBlock.blob_id), col(BlobBlock.number))
     )
     return {block.sha256: (block, blob) for block, blob in (await session.exec(statement)).all()}
