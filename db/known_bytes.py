@@ -7,7 +7,7 @@ collector locks it FOR UPDATE, so one of the two comes first and the other sees 
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, LargeBinary, and_, exists, func, literal, or_, tuple_
+from sqlalchemy import ARRAY, ColumnElement, LargeBinary, Uuid, and_, exists, func, literal, or_, tuple_
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -70,7 +70,7 @@ async def save_blocks(session: AsyncSession, blob_id: UUID, owner_id: UUID, sha2
     """Note the SHA-256 of each block of a blob that the owner has sent; one statement, repeatable."""
     listed = func.unnest(literal(list(sha256s), ARRAY(LargeBinary)))
     blocks = listed.table_valued("sha256", with_ordinality="number").render_derived()
-    rows = select(literal(blob_id), literal(owner_id), blocks.c.number, blocks.c.sha256)
+    rows = select(literal(blob_id, Uuid), literal(owner_id, Uuid), blocks.c.number, blocks.c.sha256)
     columns = ["blob_id", "owner_id", "number", "sha256"]
     await session.exec(insert(BlobBlock).from_select(columns, rows).on_conflict_do_nothing())
 
@@ -78,7 +78,7 @@ async def save_blocks(session: AsyncSession, blob_id: UUID, owner_id: UUID, sha2
 async def share_blocks(session: AsyncSession, blob_id: UUID, owner_id: UUID) -> None:
     """Note for an owner who has shown that they hold the bytes what is noted for another one."""
     rows = (
-        select(col(BlobBlock.blob_id), literal(owner_id), col(BlobBlock.number), col(BlobBlock.sha256))
+        select(col(BlobBlock.blob_id), literal(owner_id, Uuid), col(BlobBlock.number), col(BlobBlock.sha256))
         .where(col(BlobBlock.blob_id) == blob_id)
         .distinct()
     )

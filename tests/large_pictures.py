@@ -1,7 +1,7 @@
 """Pictures as large as one likes that cost next to nothing: a TIFF whose pixels stand behind a gap.
 
-The gap is a hole in the file but for a mark in each stretch of it, so that no two stretches are alike. It is a
-valid TIFF: its header says where the directory stands, and that where the pixels do.
+The gap is a hole in the file but for a mark in each stretch of it, so that no two stretches are alike. This
+is a valid TIFF: its header says where the directory stands, and that where the pixels do.
 """
 
 import os
