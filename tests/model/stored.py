@@ -54,6 +54,8 @@ Result = TypeVar("Result")
 FORGET = """TRUNCATE users, media, blobs, tags, idempotency_keys, publications, deletion_outbox,
     possession_challenges, media_events, pgqueuer CASCADE"""
 
+_PIECE_BYTES = 16 * 1024**2
+
 #: What no decoder understands begins so.
 BROKEN = b"broken"
 
@@ -234,12 +236,10 @@ class StoredBytes:
     async def _content(self, key: str) -> bytes:
         """Read once: objects don't change."""
         if key not in self._contents:
-            pieces = []
-            while piece := await self.runtime.store.read(
-                key, offset=sum(map(len, pieces)), length=16 * 1024**2
-            ):
-                pieces.append(piece)
-            self._contents[key] = b"".join(pieces)
+            content = b""
+            while piece := await self.runtime.store.read(key, offset=len(content), length=_PIECE_BYTES):
+                content += piece
+            self._contents[key] = content
         return self._contents[key]
 
     async def unreferenced(self) -> list[str]:
