@@ -43,7 +43,7 @@ sdl: setup ## export schema/schema.graphql and .env.example
 	@$(PY) -m app sdl > schema/schema.graphql
 	@$(PY) -m app env-example > .env.example
 
-web: ## build the pages below web/ anew; needs Node ≥ 20.19
+web: ## build the pages below web/ and examples/ anew; needs Node ≥ 20.19
 	@tools/web build
 
 web-check: ## compare the committed pages with a build from their lock

@@ -42,6 +42,14 @@ def worker() -> None:
 
 
 @app.command()
+def events() -> None:
+    """Only follow the storage's events and finalize what they tell of, until Ctrl-C."""
+    from app.serve import follow_events
+
+    _run(follow_events(_settings()))
+
+
+@app.command()
 def migrate() -> None:
     """Bring the database to this version's revision."""
     from app.runtime import migrate_database

@@ -37,7 +37,7 @@ def create_app(
             Route("/graphql", GraphiQLPage(graphql) if graphiql else graphql),
             WebSocketRoute("/graphql", graphql),
             *([graphiql_assets()] if graphiql else []),
-            *object_routes(runtime.store),
+            *([] if runtime.disk_store is None else object_routes(runtime.disk_store)),
             *health_routes(runtime),
         ],
         middleware=[

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.cdn import purged_cdn, read_addresses
 from app.embedded_postgres import embedded_postgres
+from app.object_store import open_store
 from app.operations.unfinished import refuse_unfinished_restore
 from app.secret import installation_secret
 from app.settings import Settings
@@ -24,6 +25,7 @@ from pubsub.doorbell import Doorbell
 from pubsub.postgres_doorbell import PostgresDoorbell
 from services.accounts import ensure_local_user
 from services.bundle import Services
+from services.client_signing import ClientSigning
 from services.cursors import LiveCursors
 from services.delivery import Delivery
 from services.delta import Delta
@@ -45,6 +47,7 @@ from services.tag_deletion import TagDeletion
 from services.tags import Tags
 from services.uploads import UploadLimits, Uploads
 from storage.disk import DiskStore
+from storage.objects import ObjectStore
 
 #: How long a signed address to read from lives.
 READ_ADDRESS_LIFETIME = timedelta(minutes=5)
@@ -52,13 +55,17 @@ READ_ADDRESS_LIFETIME = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """`viewer` is who everybody is until accounts exist; `database_url` is for connections of their own."""
+    """`viewer` is who everybody is until accounts exist; `database_url` is for connections of their own.
+
+    `disk_store` is the store once more where it is one on disk, which this service serves and tidies itself.
+    """
 
     settings: Settings
     database_url: str
     engine: AsyncEngine
     sessions: Sessions
-    store: DiskStore
+    store: ObjectStore
+    disk_store: DiskStore | None
     doorbell: Doorbell
     feed: EventFeed
     services: Services
@@ -112,8 +119,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
         doorbell = Doorbell(broadcast)
         work_dir = stack.enter_context(own_workspace(settings.data_dir / "work"))
         secret = _secret(settings)
-        store = DiskStore(settings.data_dir / "objects", base_url=f"{settings.origin}/objects", secret=secret)
-        await store.sweep_incoming()
+        store = await stack.enter_async_context(open_store(settings, secret))
         async with sessions.begin() as session:
             await settle_home(session)
         feed = EventFeed(engine, doorbell)
@@ -123,6 +129,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             engine=engine,
             sessions=sessions,
             store=store,
+            disk_store=store if isinstance(store, DiskStore) else None,
             doorbell=doorbell,
             feed=feed,
             services=_services(settings, sessions, store, doorbell, feed, secret, work_dir),
@@ -139,13 +146,17 @@ def _secret(settings: Settings) -> bytes:
 def _services(
     settings: Settings,
     sessions: Sessions,
-    store: DiskStore,
+    store: ObjectStore,
     doorbell: Doorbell,
     feed: EventFeed,
     secret: bytes,
     work_dir: Path,
 ) -> Services:
-    limits = UploadLimits(max_bytes=settings.max_upload_bytes, multipart_bytes=settings.multipart_bytes)
+    limits = UploadLimits(
+        max_bytes=settings.max_upload_bytes,
+        multipart_bytes=settings.multipart_bytes,
+        staging=settings.bucket is not None and not settings.s3_conditional_writes,
+    )
     live_cursors, page_cursors = LiveCursors(secret), PageCursors(secret)
     publications = Publications(sessions=sessions, store=store, cdn=purged_cdn(settings))
     parts = Parts(sessions=sessions, store=store, address_lifetime=limits.address_lifetime)
@@ -182,6 +193,7 @@ def _services(
     tag_deletion = TagDeletion(sessions=sessions, doorbell=doorbell)
     return Services(
         uploads=uploads,
+        client_signing=ClientSigning(sessions=sessions, store=store, uploads=uploads, parts=parts),
         parts=parts,
         finalizing=Finalizing(
             sessions=sessions, store=store, doorbell=doorbell, parts=parts, grace=limits.collection_grace

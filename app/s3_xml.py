@@ -1,7 +1,7 @@
 """The XML of S3's API, as far as multipart uploads need it: a reader of one document, writers of the answers.
 
-The reader takes `CompleteMultipartUpload` and nothing else: UTF-8, no document type and so no entities, three
-levels deep. The writers escape all text; S3's namespace is left out of errors, as S3 does.
+The reader takes `CompleteMultipartUpload` and nothing else: no document type and so no entities, no encoding
+but Unicode's, three levels deep. The writers escape all text. Errors have no namespace, as on S3.
 """
 
 import re

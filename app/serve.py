@@ -17,6 +17,7 @@ from app.asgi import create_app
 from app.graphiql_page import require_files
 from app.runtime import Runtime, open_runtime
 from app.settings import CHECKOUT, Settings
+from app.storage_events import following_storage_events
 from app.worker import running_worker
 
 log = structlog.get_logger()
@@ -42,7 +43,12 @@ async def serve(settings: Settings) -> None:
     if settings.graphiql:
         require_files()
     with _listener(settings) as listener, _signals() as stop:
-        async with open_runtime(settings) as runtime, runtime.feed.running(), running_worker(runtime):
+        async with (
+            open_runtime(settings) as runtime,
+            runtime.feed.running(),
+            running_worker(runtime),
+            following_storage_events(runtime),
+        ):
             server = _Server(_config(runtime))
             serving = asyncio.create_task(server.serve([listener]))
             waiting = asyncio.create_task(_announce_and_wait(server, settings, stop))
@@ -59,6 +65,17 @@ async def work(settings: Settings) -> None:
     with _signals() as stop:
         async with open_runtime(settings) as runtime, running_worker(runtime):
             log.info("working", slots=settings.slots)
+            await stop.wait()
+
+
+async def follow_events(settings: Settings) -> None:
+    """Only follow the storage's events, until SIGINT or SIGTERM."""
+    if settings.sqs_url is None:
+        raise SystemExit(
+            "There is no queue to follow: set DARKROOM_SQS_URL to the one of the bucket's events."
+        )
+    with _signals() as stop:
+        async with open_runtime(settings) as runtime, following_storage_events(runtime):
             await stop.wait()
 
 

@@ -72,6 +72,58 @@ class Settings(BaseSettings):
     graphiql: bool = Field(
         True, description="0 takes GraphiQL away, the page that browsers see at /graphql; the API stays."
     )
+    storage_url: str | None = Field(
+        None,
+        pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
+        description="Where the objects are: s3://<bucket>, on AWS or whatever speaks S3. "
+        "`darkroom bucket init` makes it what it must be. Default: the data directory.",
+    )
+    s3_endpoint_url: str | None = Field(
+        None,
+        description="Where this service reaches the object store, as in http://minio:9000. Default: AWS.",
+    )
+    s3_public_endpoint_url: str | None = Field(
+        None,
+        description="Where browsers and other clients reach it, if that is another name, as in "
+        "https://objects.example.com.",
+    )
+    s3_region: str | None = Field(
+        None,
+        pattern="^[a-z0-9-]{1,64}$",
+        description="The bucket's region. Default: AWS_REGION or the AWS profile's, else us-east-1.",
+    )
+    s3_path_style: bool | None = Field(
+        None,
+        description="1: the bucket stands in the path; 0: in the host name. Default: 0 on AWS, 1 elsewhere.",
+    )
+    s3_access_key_id: str | None = Field(
+        None,
+        pattern="^[!-~]{1,128}$",
+        description="Who this service is at the object store. Default: as AWS's own tools find out, by AWS_ "
+        "variables, files or the machine's role.",
+    )
+    s3_secret_access_key: SecretStr | None = Field(None, description="Its secret.")
+    s3_sse: str | None = Field(
+        None,
+        pattern="^(AES256|aws:kms)$",
+        description="How the store is told to encrypt: AES256 or aws:kms. Default: as the bucket says.",
+    )
+    s3_sse_kms_key_id: str | None = Field(
+        None,
+        pattern="^[!-~]{1,2048}$",
+        description="The key of aws:kms. Default: AWS's own for S3.",
+    )
+    s3_conditional_writes: bool = Field(
+        True,
+        description="0 for a store that ignores If-None-Match: uploads then go to a key of their own first. "
+        "The doctor finds out.",
+    )
+    s3_connect_timeout: float = Field(
+        3, gt=0, le=60, description="Seconds within which the object store takes a connection."
+    )
+    s3_read_timeout: float = Field(
+        30, gt=0, le=600, description="Seconds without a byte of its answer until it is given up."
+    )
     cdn_url: str | None = Field(
         None,
         description="Base address of a content delivery network before the objects, as in "
@@ -132,6 +184,18 @@ class Settings(BaseSettings):
         ge=2,
         description="Processing steps that one worker runs at once. Default: one a core, at least 2.",
     )
+    sqs_url: str | None = Field(
+        None,
+        description="The queue to which the bucket sends its events, as in "
+        "https://sqs.eu-central-1.amazonaws.com/123456789012/uploads: an upload is finalized as soon as its "
+        "object is there, also if its client has gone.",
+    )
+    sqs_endpoint_url: str | None = Field(
+        None, description="Where the queue's service answers, if it is not Amazon's."
+    )
+    sqs_region: str | None = Field(
+        None, description="The queue's region. Default: the one in its address, else us-east-1."
+    )
     log_level: str = Field(
         "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR."
     )
@@ -156,6 +220,16 @@ class Settings(BaseSettings):
             raise ValueError("must look like https://media.example.com")
         return value.rstrip("/")
 
+    @field_validator("s3_endpoint_url", "s3_public_endpoint_url")
+    @classmethod
+    def _s3_address(cls, value: str | None) -> str | None:
+        if value is not None:
+            parts = urlsplit(value)
+            odd = parts.query or parts.fragment or "@" in parts.netloc
+            if parts.scheme not in {"http", "https"} or not parts.hostname or odd:
+                raise ValueError("must look like https://s3.example.com")
+        return value
+
     @field_validator("cdn_purge_url")
     @classmethod
     def _http_address(cls, value: str | None) -> str | None:
@@ -164,6 +238,16 @@ class Settings(BaseSettings):
             if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
                 raise ValueError("must look like https://hooks.example.com/purge")
         return value
+
+    @model_validator(mode="after")
+    def _whole_s3(self) -> Self:
+        if (self.s3_access_key_id is None) != (self.s3_secret_access_key is None):
+            raise ValueError("DARKROOM_S3_ACCESS_KEY_ID and DARKROOM_S3_SECRET_ACCESS_KEY come together")
+        if self.s3_sse_kms_key_id is not None and self.s3_sse != "aws:kms":
+            raise ValueError("DARKROOM_S3_SSE_KMS_KEY_ID needs DARKROOM_S3_SSE=aws:kms")
+        if self.storage_url is None and (self.s3_endpoint_url or self.s3_access_key_id):
+            raise ValueError("DARKROOM_S3_… needs DARKROOM_STORAGE_URL, as in s3://my-bucket")
+        return self
 
     @model_validator(mode="after")
     def _whole_cdn(self) -> Self:
@@ -191,6 +275,11 @@ class Settings(BaseSettings):
         """Host names under which requests are answered: all others may be DNS rebinding."""
         public = urlsplit(self.origin).hostname or "localhost"
         return sorted({"localhost", "127.0.0.1", "[::1]", "::1", public, *self.allowed_hosts})
+
+    @property
+    def bucket(self) -> str | None:
+        """The bucket of the objects; None where they lie in the data directory."""
+        return None if self.storage_url is None else self.storage_url.removeprefix("s3://")
 
     @property
     def slots(self) -> int:

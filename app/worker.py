@@ -1,4 +1,4 @@
-"""The worker: PgQueuer delivers jobs, most of them processing steps; the chores are done once a minute."""
+"""The worker: PgQueuer delivers jobs, most of them processing steps, and says which chores are due."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -17,9 +17,11 @@ from pgqueuer.queries import Queries
 
 from app.embedded_postgres import asyncpg_dsn
 from app.runtime import Runtime
+from app.schedules import doing_chores
 from services.processing_steps import STEP_ENTRYPOINT
 from services.publications import PUBLICATION_ENTRYPOINT
 from services.tag_deletion import UNLINK_ENTRYPOINT
+from storage.disk import DiskStore
 from storage.errors import StorageError
 
 log = structlog.get_logger()
@@ -39,7 +41,8 @@ HAND_BACK_SECONDS = 10.0
 #: A half-open connection to the database is noticed after this long.
 COMMAND_SECONDS = 30.0
 
-CHORES_EVERY_SECONDS = 60.0
+#: Of what died on its way into this machine's store.
+SWEEP_EVERY_SECONDS = 60.0
 RECONNECT_SECONDS = (0.2, 5.0)
 
 
@@ -49,12 +52,20 @@ async def running_worker(runtime: Runtime) -> AsyncIterator[None]:
     worker = _Worker(runtime)
     async with asyncio.TaskGroup() as tasks:
         queue = tasks.create_task(worker.work(), name="worker")
-        chores = tasks.create_task(worker.do_chores(), name="chores")
+        sweep = tasks.create_task(worker.sweep(), name="sweep")
         try:
-            yield
+            async with doing_chores(runtime.database_url, runtime.services.housekeeping.chores):
+                yield
         finally:
-            chores.cancel()
+            sweep.cancel()
             await worker.stop(queue)
+
+
+async def _sweep(store: DiskStore) -> None:
+    try:
+        await store.sweep_incoming()
+    except StorageError:
+        log.warning("incoming_not_swept", exc_info=True)
 
 
 class _Worker:
@@ -80,14 +91,12 @@ class _Worker:
                     await self._stopping.wait()
             pause = min(pause * 2, longest)
 
-    async def do_chores(self) -> None:
+    async def sweep(self) -> None:
+        """Every process by itself: what it sweeps lies on the disk of its machine."""
         while True:
-            await self._runtime.services.housekeeping.run()
-            try:
-                await self._runtime.store.sweep_incoming()
-            except StorageError:
-                log.warning("incoming_not_swept", exc_info=True)
-            await asyncio.sleep(CHORES_EVERY_SECONDS)
+            if self._runtime.disk_store is not None:
+                await _sweep(self._runtime.disk_store)
+            await asyncio.sleep(SWEEP_EVERY_SECONDS)
 
     async def stop(self, queue: asyncio.Task[None]) -> None:
         """Take no more jobs; give the running steps a moment, then hand them back."""

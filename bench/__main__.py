@@ -1,4 +1,4 @@
-"""Run the measurements: `python -m bench [page|pages|picture|live|images|signing|order|all]`.
+"""Run the measurements: `python -m bench [NAME|all]`, each by the name that it has in `BENCHMARKS`.
 
 Everything happens on the loopback interface, in a temporary data directory, and is gone afterwards.
 """
@@ -14,7 +14,7 @@ from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench import event_order, image_chain, live, page, pages, picture, signing
+from bench import event_order, image_chain, live, page, pages, picture, signing, transfer, uploads
 from bench.report import Result, conditions
 from bench.service import Installation, installation
 
@@ -23,6 +23,7 @@ from bench.service import Installation, installation
 class Options:
     rounds: int | None
     media: int
+    megabytes: int
 
 
 async def run_page(home: Installation, options: Options) -> Result:
@@ -37,6 +38,10 @@ async def run_picture(home: Installation, options: Options) -> Result:
     return await picture.measure(home, rounds=options.rounds or 5)
 
 
+async def run_uploads(home: Installation, options: Options) -> Result:
+    return await uploads.measure(home, rounds=options.rounds or 5)
+
+
 async def run_live(home: Installation, options: Options) -> Result:
     return await live.measure(home, rounds=options.rounds or 5)
 
@@ -47,6 +52,10 @@ async def run_images(home: Installation, options: Options) -> Result:
 
 async def run_signing(home: Installation, options: Options) -> Result:
     return await asyncio.to_thread(signing.measure, rounds=options.rounds or 101)
+
+
+async def run_transfer(home: Installation, options: Options) -> Result:
+    return await transfer.measure(home, rounds=options.rounds or 3, byte_size=options.megabytes * 1_000_000)
 
 
 async def run_order(home: Installation, options: Options) -> Result:
@@ -61,9 +70,11 @@ BENCHMARKS: dict[str, Callable[[Installation, Options], Awaitable[Result]]] = {
     "page": run_page,
     "pages": run_pages,
     "picture": run_picture,
+    "uploads": run_uploads,
     "live": run_live,
     "images": run_images,
     "signing": run_signing,
+    "transfer": run_transfer,
     "order": run_order,
 }
 
@@ -93,12 +104,15 @@ def main() -> None:
     parser.add_argument(
         "--media", type=_at_least(2_000), default=10_000, help="size of page's library (default: 10000)"
     )
+    parser.add_argument(
+        "--megabytes", type=_at_least(105), default=1_000, help="size of transfer's file (default: 1000)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there, too")
     arguments = parser.parse_args()
     if not Path("/proc/self/stat").exists():
         raise SystemExit("These benchmarks read the time of processes from /proc: run them on Linux.")
     names = list(BENCHMARKS) if arguments.name == "all" else [arguments.name]
-    options = Options(rounds=arguments.rounds, media=arguments.media)
+    options = Options(rounds=arguments.rounds, media=arguments.media, megabytes=arguments.megabytes)
     report = asyncio.run(run(names, options))
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")

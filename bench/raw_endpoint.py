@@ -7,7 +7,7 @@ same page has. It is a limit, not a proposal: there is no schema, no validation 
 import asyncio
 import sys
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from uuid import UUID
 
@@ -32,6 +32,10 @@ TAGS = """
     SELECT media_id, name, slug FROM media_tags JOIN tags ON tags.id = tag_id
     WHERE media_id = ANY($1) ORDER BY name, tags.id
 """
+
+
+#: Answers the body of a request on behalf of an owner.
+Handler = Callable[["asyncpg.Pool[asyncpg.Record]", UUID, bytes], Awaitable[bytes]]
 
 
 async def page(pool: "asyncpg.Pool[asyncpg.Record]", owner_id: UUID, body: bytes) -> bytes:
@@ -64,7 +68,7 @@ async def page(pool: "asyncpg.Pool[asyncpg.Record]", owner_id: UUID, body: bytes
 
 
 @asynccontextmanager
-async def endpoint(dsn: str, owner_id: UUID) -> AsyncIterator[ASGIApp]:
+async def endpoint(dsn: str, owner_id: UUID, handle: Handler) -> AsyncIterator[ASGIApp]:
     async with asyncpg.create_pool(
         dsn, min_size=POOL_SIZE, max_size=POOL_SIZE, server_settings={"timezone": "UTC"}
     ) as pool:
@@ -74,7 +78,7 @@ async def endpoint(dsn: str, owner_id: UUID) -> AsyncIterator[ASGIApp]:
             while more:
                 message = await receive()
                 body, more = body + message.get("body", b""), message.get("more_body", False)
-            content = await page(pool, owner_id, body)
+            content = await handle(pool, owner_id, body)
             headers = [
                 (b"content-type", b"application/json"),
                 (b"content-length", str(len(content)).encode()),
@@ -85,8 +89,8 @@ async def endpoint(dsn: str, owner_id: UUID) -> AsyncIterator[ASGIApp]:
         yield answer
 
 
-async def serve(port: int, dsn: str, owner_id: UUID) -> None:
-    async with endpoint(dsn, owner_id) as app:
+async def serve(port: int, dsn: str, owner_id: UUID, handle: Handler = page) -> None:
+    async with endpoint(dsn, owner_id, handle) as app:
         config = uvicorn.Config(
             app,
             host="127.0.0.1",

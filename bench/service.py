@@ -3,7 +3,7 @@
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,8 +74,15 @@ def _reachable_directory() -> Path:
 
 
 @asynccontextmanager
-async def service(home: Installation) -> AsyncIterator[Service]:
-    """`python -m app serve` as everybody runs it, its log written to a file."""
+async def service(
+    home: Installation,
+    program: Sequence[str] = ("app", "serve"),
+    *,
+    settings: Mapping[str, str] | None = None,
+) -> AsyncIterator[Service]:
+    """`python -m app serve` as everybody runs it but for `settings`, or another module; its log written to a
+    file.
+    """
     port = free_port()
     environment = clean_environment() | {
         # Also what has this value by default: an .env file in the checkout must not lead us elsewhere.
@@ -85,8 +92,9 @@ async def service(home: Installation) -> AsyncIterator[Service]:
         "DARKROOM_DATA_DIR": str(home.directory / "var"),
         "DARKROOM_DATABASE_URL": home.database_url,
         "DARKROOM_LOG_LEVEL": "INFO",
+        **(settings or {}),
     }
-    command = [sys.executable, "-m", "app", "serve"]
+    command = [sys.executable, "-m", *program]
     log = home.directory / "service.log"
     async with running(command, environment=environment, log=log, port=port) as pid:
         yield Service(pid=pid, port=port)

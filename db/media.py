@@ -35,12 +35,16 @@ async def lock_media(session: AsyncSession, owner_id: UUID, media_ids: Iterable[
     return {media.id: media for media in (await session.exec(statement)).all()}
 
 
-async def create_media(session: AsyncSession, media: Media, tags: Sequence[str]) -> None:
-    """Insert the row and its CREATED line. `tags` are the slugs it starts with."""
-    session.add(media)
-    session.add(_line(media, MediaEventType.CREATED, tags=tags))
+async def create_media(session: AsyncSession, new: Sequence[tuple[Media, Iterable[str]]]) -> None:
+    """Insert the rows and their CREATED lines, each with the slugs of the tags that it starts with.
+
+    What the session has to write before, such as the blobs, is written first. A table costs one round trip.
+    """
     await session.flush()
-    await save_words(session, media)
+    session.add_all(media for media, _ in new)
+    session.add_all(_line(media, MediaEventType.CREATED, tags=tags) for media, tags in new)
+    await session.flush()
+    await save_words(session, [media for media, _ in new])
 
 
 async def change_media(
@@ -57,7 +61,7 @@ async def change_media(
     _change(session, media, type, values, slugs, slugs)
     await session.flush()
     if not WORDED.isdisjoint(values):
-        await save_words(session, media)
+        await save_words(session, [media])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,11 +6,12 @@ locale: in the locale C, `to_tsvector` folds the letters of ASCII only (docs/dec
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Text, cast, func, literal, literal_column, union_all
+from sqlalchemy import ARRAY, ColumnElement, Text, Uuid, cast, func, literal, literal_column, union_all
 from sqlalchemy.dialects.postgresql import TSQUERY, insert
 from sqlalchemy.sql import Select
 from sqlmodel import col, select
@@ -87,10 +88,14 @@ def words_of(owner_id: UUID, *texts: str | None) -> list[str]:
     return [_owner_word(owner_id), *words[:MAX_WORDS]]
 
 
-async def save_words(session: AsyncSession, media: Media) -> None:
-    """Let the media be found by what its row says now."""
-    words = cast(words_of(media.owner_id, media.filename, media.title, media.description), ARRAY(Text))
-    statement = insert(MediaSearch).values(media_id=media.id, words=func.array_to_tsvector(words))
+async def save_words(session: AsyncSession, media: Sequence[Media]) -> None:
+    """Let the media be found by what their rows say now: one statement."""
+    ids = [each.id for each in media]
+    texts = [" ".join(words_of(each.owner_id, each.filename, each.title, each.description)) for each in media]
+    columns = func.unnest(cast(ids, ARRAY(Uuid)), cast(texts, ARRAY(Text)))
+    said = columns.table_valued("media_id", "words").render_derived()
+    words = func.array_to_tsvector(func.string_to_array(said.c.words, " "))
+    statement = insert(MediaSearch).from_select(["media_id", "words"], select(said.c.media_id, words))
     await session.exec(
         statement.on_conflict_do_update(index_elements=["media_id"], set_={"words": statement.excluded.words})
     )

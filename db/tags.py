@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, func, literal_column, tuple_, update
+from sqlalchemy import ARRAY, Uuid, cast, delete, func, literal_column, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -106,9 +106,10 @@ async def link_tags(session: AsyncSession, links: Iterable[Link]) -> None:
     The counters of the tags are locked by each statement in the order of their ids; two statements of one
     transaction would break that order.
     """
-    rows = [{"media_id": media_id, "tag_id": tag_id} for media_id, tag_id in sorted(set(links))]
-    if rows:
-        await session.exec(insert(MediaTag).values(rows).on_conflict_do_nothing())
+    if pairs := sorted(set(links)):
+        ids = [func.unnest(cast(column, ARRAY(Uuid))) for column in zip(*pairs, strict=True)]
+        statement = insert(MediaTag).from_select(["media_id", "tag_id"], select(*ids))
+        await session.exec(statement.on_conflict_do_nothing())
 
 
 async def unlink_tags(session: AsyncSession, links: Iterable[Link]) -> None:

@@ -65,6 +65,11 @@ class Mutation:
         resolver=upload_resolvers.answer_possession_challenge,
         description="Prove that one holds the bytes of an upload instead of sending them; there is one try.",
     )
+    sign_upload_request = strawberry.mutation(
+        resolver=upload_resolvers.sign_upload_request,
+        description="Sign one request of the S3 API, for Uppy's aws-s3 plugin and the like: what sends the "
+        "bytes of an upload, and never one that deletes or overwrites an object.",
+    )
     finalize_upload = strawberry.mutation(
         resolver=upload_resolvers.finalize_upload,
         description="Tell that the bytes were sent, which starts their processing.",

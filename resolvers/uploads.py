@@ -4,16 +4,24 @@ from typing import Annotated
 from uuid import UUID
 
 import strawberry
+from strawberry.scalars import JSON
 
 from resolvers.context import http_headers
 from resolvers.errors import bad_user_input, user_errors
 from resolvers.info import Info
 from schema.enums import Visibility
 from schema.ids import id_of
-from schema.inputs import RequestUploadInput
-from schema.payloads import MediaPayload, RequestUploadPayload, SignUploadPartsPayload, UploadPayload
+from schema.inputs import RequestUploadInput, SignUploadRequestInput
+from schema.payloads import (
+    MediaPayload,
+    PresignedRequest,
+    RequestUploadPayload,
+    SignUploadPartsPayload,
+    UploadPayload,
+)
 from schema.scalars import URL
 from schema.types import Media, Upload, UploadPart
+from services.client_requests import ClientRequest
 from services.errors import NotFound, Refusal, Rejected
 from services.repeated_requests import RequestedUpload
 from services.upload_requests import Blocks, UploadRequest
@@ -63,6 +71,24 @@ async def sign_upload_parts(
             for part in signed
         ]
     )
+
+
+async def sign_upload_request(
+    info: Info,
+    input: Annotated[SignUploadRequestInput, strawberry.argument(description="The request.")],
+) -> PresignedRequest:
+    signed = await info.context.services.client_signing.sign(
+        info.context.viewer,
+        ClientRequest(
+            method=input.method,
+            key=input.key,
+            multipart_id=input.upload_id,
+            part_number=input.part_number,
+            content_type=input.content_type,
+            expires_in=input.expires_in,
+        ),
+    )
+    return PresignedRequest(url=URL(signed.url), key=input.key, headers=JSON(signed.headers))
 
 
 async def finalize_upload(info: Info, upload_id: UploadId) -> MediaPayload:

@@ -60,6 +60,31 @@ class RequestUploadInput:
     )
 
 
+@strawberry.input(
+    description="A request of the S3 API that a client wants to send itself, as Uppy's aws-s3 plugin puts it."
+)
+class SignUploadRequestInput:
+    method: str = strawberry.field(
+        description="PUT sends the whole file or, with uploadId and partNumber, a part; POST begins an "
+        "upload in parts or, with uploadId, completes it; GET lists its parts; DELETE aborts it."
+    )
+    key: str = strawberry.field(description="The key of the upload: `upload.key`.")
+    upload_id: str | None = strawberry.field(
+        default=None,
+        description="The store's id of the upload in parts; the first that is named is the only one since.",
+    )
+    part_number: int | None = strawberry.field(
+        default=None,
+        description="Which part, from 1 to the target's partCount; all but the last are partSize long.",
+    )
+    content_type: str | None = strawberry.field(
+        default=None, description="The type of the file; if it is given, it is the announced one."
+    )
+    expires_in: int | None = strawberry.field(
+        default=None, description="For how many seconds, at least 1; at most five minutes are given."
+    )
+
+
 @strawberry.input(description="What to change of a media: absent stays as it is, null is cleared.")
 class UpdateMediaInput:
     id: strawberry.ID = strawberry.field(description="The media.")

@@ -1,8 +1,10 @@
 """What mutations answer: the changed thing, or what the user can mend."""
 
 import strawberry
+from strawberry.scalars import JSON
 
 from schema.errors import UserError
+from schema.scalars import URL
 from schema.types import Media, Tag, Upload, UploadPart
 
 _ERRORS = "Why nothing was done; empty when it was."
@@ -38,6 +40,20 @@ class SignUploadPartsPayload:
         default_factory=list, description="An address for each number, in the order asked."
     )
     user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
+
+
+@strawberry.type(
+    description="A signed request of the S3 API, as Uppy's aws-s3 plugin takes it once nulls are left out."
+)
+class PresignedRequest:
+    url: URL = strawberry.field(description="Where to send it.")
+    key: str | None = strawberry.field(default=None, description="The key that it is signed for.")
+    headers: JSON | None = strawberry.field(
+        default=None, description="An object of headers to send exactly so; they are signed, too."
+    )
+    fields: JSON | None = strawberry.field(
+        default=None, description="Fields of a form: always null, for nothing is sent by forms."
+    )
 
 
 @strawberry.type(description="The answer to a change of a tag.")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from services.client_signing import ClientSigning
 from services.delivery import Delivery
 from services.finalizing import Finalizing
 from services.housekeeping import Housekeeping
@@ -22,6 +23,7 @@ from services.uploads import Uploads
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     uploads: Uploads
+    client_signing: ClientSigning
     parts: Parts
     finalizing: Finalizing
     quotas: Quotas

@@ -12,12 +12,12 @@ from datetime import timedelta
 from uuid import UUID
 
 import structlog
-from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.media import change_media
 from db.models import Blob, FailureCode, Media, MediaEventType, MediaStatus, Upload, UploadStatus, User
 from db.sessions import Sessions
+from db.uploads import find_awaited
 from pubsub.doorbell import Doorbell
 from services.errors import (
     ObjectMissing,
@@ -26,7 +26,7 @@ from services.errors import (
     SizeMismatch,
     StorageUnavailable,
 )
-from services.keys import staging_key
+from services.keys import is_staging, staging_key
 from services.parts import Parts, missing_parts, storage_refusals
 from services.processing_steps import start_processing
 from services.upload_rows import (
@@ -82,13 +82,8 @@ class Finalizing:
         A hint of the store's, never believed: what can't be finalized is left as it is. Raises
         StorageUnavailable and the database's errors: then the hint has to be given again.
         """
-        statement = (
-            select(Media, Upload)
-            .join(Upload, col(Upload.media_id) == col(Media.id))
-            .where(col(Upload.key) == key, col(Upload.status) == UploadStatus.PENDING)
-        )
         async with self.sessions() as session:
-            found = (await session.exec(statement)).one_or_none()
+            found = await find_awaited(session, key)
         if found is None:
             return False
         try:
@@ -105,11 +100,10 @@ class Finalizing:
             refuse_ended(media, upload)  # before the store is asked, and again once the media is locked
             stored = await self._stored(media, upload)
         async with self.sessions.begin() as session:
-            media, upload = await lock_upload(session, media.id, media.owner_id)
+            media, upload, blob = await lock_upload(session, media.id, media.owner_id)
             if upload.status is UploadStatus.COMPLETED:
                 return media
             refuse_ended(media, upload)
-            blob = await session.get_one(Blob, media.blob_id)
             if stored is None or stored.key != blob.key:
                 raise _nothing_stored()
             await self._complete(session, media, upload, blob, stored)
@@ -134,9 +128,9 @@ class Finalizing:
                 grace=self.grace,
             )
             return
+        await change_media(session, media, MediaEventType.STATUS_CHANGED, status=MediaStatus.PROCESSING)
         blob.etag = stored.etag
         upload.status = UploadStatus.COMPLETED
-        await change_media(session, media, MediaEventType.STATUS_CHANGED, status=MediaStatus.PROCESSING)
         await start_processing(session, media)
 
     async def _stored(self, media: Media, upload: Upload) -> ObjectInfo | None:
@@ -145,7 +139,7 @@ class Finalizing:
             async with asyncio.timeout(COMPLETION_SECONDS):
                 with storage_refusals():
                     sent = await self._sent(media, upload)
-                    return await self._in_place(media, upload, sent)
+                    return await self._in_place(media, upload, sent) if is_staging(upload.key) else sent
         except TimeoutError:
             raise StorageUnavailable(
                 f"The object store has not put the parts together within {COMPLETION_SECONDS:.0f} s: "
@@ -182,10 +176,10 @@ class Finalizing:
             return stored
 
     async def _in_place(self, media: Media, upload: Upload, sent: ObjectInfo | None) -> ObjectInfo | None:
-        """Copied to the blob's key, which no address was signed for, where the bytes were sent to another."""
+        """Copied to the blob's key, which no address was signed for."""
         async with self.sessions() as session:
             blob = await session.get(Blob, media.blob_id)
-        if blob is None or blob.key == upload.key:
+        if blob is None:
             return sent
         if upload.key != staging_key(blob.key):
             return None  # somebody else finalized it, and the media shows bytes that were here already

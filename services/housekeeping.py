@@ -1,6 +1,7 @@
 """What has to be looked at again and again, whatever happened in between.
 
-Every chore is level-triggered and takes rows that nobody else holds, so any number of workers may do it.
+Every chore is level-triggered and takes rows that nobody else holds: it does no harm to do one twice, or two
+at once. `app.schedules` sees to it that one worker does each when its time comes.
 """
 
 from collections.abc import Awaitable, Callable
@@ -37,6 +38,25 @@ REMOVAL_LEASE = timedelta(minutes=10)
 #: Batches of one chore in one round: a chore with much to do leaves room for the others.
 MAX_BATCHES = 50
 
+#: When a chore is due, as cron has it.
+EVERY_MINUTE = "* * * * *"
+EVERY_TEN_MINUTES = "*/10 * * * *"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chore:
+    """`work` does a batch and says how much there was; nothing more is due when it was nothing."""
+
+    name: str
+    due: str
+    work: Callable[[], Awaitable[int]]
+
+    async def do(self) -> None:
+        """Batch by batch, until there is nothing more or enough was done for one round."""
+        for _ in range(MAX_BATCHES):
+            if not await self.work():
+                return
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Housekeeping:
@@ -47,23 +67,28 @@ class Housekeeping:
     publications: Publications
     tag_deletion: TagDeletion
 
+    @property
+    def chores(self) -> tuple[Chore, ...]:
+        """Each of its own, so that one that takes long or fails holds none of the others back."""
+        return (
+            Chore(name="expire_uploads", due=EVERY_MINUTE, work=self.uploads.expire),
+            Chore(name="requeue_steps", due=EVERY_MINUTE, work=self.processing.requeue_stranded),
+            Chore(name="settle_publications", due=EVERY_MINUTE, work=self.publications.sweep),
+            Chore(name="requeue_unlinking", due=EVERY_MINUTE, work=self.tag_deletion.requeue_stranded),
+            Chore(name="collect", due=EVERY_MINUTE, work=self.collect),
+            Chore(name="prune_events", due=EVERY_TEN_MINUTES, work=self.prune_events),
+            Chore(name="prune_job_log", due=EVERY_TEN_MINUTES, work=self.prune_job_log),
+            Chore(name="forget_keys", due=EVERY_TEN_MINUTES, work=self.forget_keys),
+            Chore(name="forget_challenges", due=EVERY_TEN_MINUTES, work=self.uploads.possession.forget),
+        )
+
     async def run(self) -> None:
-        """Do every chore until it finds nothing more. An exception ends that chore for this round only."""
-        for chore in (
-            self.uploads.expire,
-            self.processing.requeue_stranded,
-            self.publications.sweep,
-            self.tag_deletion.requeue_stranded,
-            self.collect,
-            self.prune_events,
-            self.prune_job_log,
-            self.forget_keys,
-            self.uploads.possession.forget,
-        ):
+        """Do every chore now, one after the other. An exception ends that chore only."""
+        for chore in self.chores:
             try:
-                await _repeat(chore)
+                await chore.do()
             except Exception:
-                log.warning("chore_failed", chore=chore.__name__, exc_info=True)
+                log.warning("chore_failed", chore=chore.name, exc_info=True)
 
     async def collect(self, *, limit: int = 20) -> int:
         """Remove the objects of blobs that nobody needs; how many were due.
@@ -109,9 +134,3 @@ class Housekeeping:
     async def forget_keys(self) -> int:
         async with self.sessions.begin() as session:
             return await forget_keys(session, older_than=utc_now() - KEY_RETENTION)
-
-
-async def _repeat(chore: Callable[[], Awaitable[int]]) -> None:
-    for _ in range(MAX_BATCHES):
-        if not await chore():
-            return

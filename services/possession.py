@@ -50,7 +50,7 @@ _SEND = "send the bytes to upload.target."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChallengeTarget:
+class Challenge:
     """`nonce` is the HMAC's key, `ranges` are (offset, length) in bytes, in the order they are digested."""
 
     nonce: str
@@ -84,8 +84,11 @@ class Possession:
         for made, blob in due[: max(0, left)]:
             session.add(_challenge(owner, made.upload, blob))
 
-    async def target(self, media: Media, upload: Upload) -> ChallengeTarget | None:
-        """What is asked of the upload's owner; None where nothing is, or was answered already."""
+    async def challenge(self, media: Media, upload: Upload) -> Challenge | None:
+        """What is asked of the upload's owner; None where nothing is, or was answered already.
+
+        Nobody has to answer: the bytes may be sent all the same.
+        """
         if not self._may_challenge(media, upload):
             return None
         async with self.sessions() as session:
@@ -93,7 +96,7 @@ class Possession:
         if challenge is None or challenge.answered_at is not None:
             return None
         ranges = tuple([(offset, RANGE_BYTES) for offset in challenge.offsets])
-        return ChallengeTarget(nonce=challenge.nonce, ranges=ranges)
+        return Challenge(nonce=challenge.nonce, ranges=ranges)
 
     def _may_challenge(self, media: Media, upload: Upload) -> bool:
         return (
@@ -118,7 +121,7 @@ class Possession:
         refuse_ended(media, upload)
         expected = await self._expected(upload)
         async with self.sessions.begin() as session:
-            media, upload = await lock_upload(session, media.id, owner.id)
+            media, upload, _ = await lock_upload(session, media.id, owner.id)
             if upload.is_stored:
                 return media
             refuse_ended(media, upload)

@@ -29,9 +29,8 @@ STEP_ENTRYPOINT = "processing_step"
 async def start_processing(session: AsyncSession, media: Media) -> None:
     """Insert the steps of a media that has just become PROCESSING, and the jobs of the first ones."""
     steps = _new_steps(media)
-    session.add_all(steps)
-    await session.flush()
     await _queue_runnable(session, steps)
+    session.add_all(steps)  # with the ids of their jobs: nothing is left to be changed
 
 
 def _new_steps(media: Media) -> list[ProcessingStep]:

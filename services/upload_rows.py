@@ -8,7 +8,17 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.blobs import give_to_collector
 from db.media import change_media, lock_media
-from db.models import FailureCode, Media, MediaEventType, MediaStatus, Upload, UploadStatus, User, utc_now
+from db.models import (
+    Blob,
+    FailureCode,
+    Media,
+    MediaEventType,
+    MediaStatus,
+    Upload,
+    UploadStatus,
+    User,
+    utc_now,
+)
 from db.sessions import Sessions
 from services.errors import Conflict, NotFound, UploadExpired
 
@@ -46,14 +56,19 @@ async def find_pending(sessions: Sessions, owner: User, upload_id: UUID) -> tupl
     return media, upload
 
 
-async def lock_upload(session: AsyncSession, media_id: UUID, owner_id: UUID) -> tuple[Media, Upload]:
-    """Both as committed now, the media locked. Raises NotFound for one that was deleted meanwhile."""
+async def lock_upload(session: AsyncSession, media_id: UUID, owner_id: UUID) -> tuple[Media, Upload, Blob]:
+    """All as committed now, the media locked. Raises NotFound for one that was deleted meanwhile."""
     media = (await lock_media(session, owner_id, [media_id])).get(media_id)
     if media is None:
         raise no_such_upload()
-    statement = select(Upload).where(col(Upload.media_id) == media_id)
-    found = await session.exec(statement.execution_options(populate_existing=True))
-    return media, found.one()
+    statement = (
+        select(Upload, Blob)
+        .join(Blob, col(Blob.id) == media.blob_id)
+        .where(col(Upload.media_id) == media_id)
+        .execution_options(populate_existing=True)
+    )
+    upload, blob = (await session.exec(statement)).one()
+    return media, upload, blob
 
 
 def refuse_ended(media: Media, upload: Upload) -> None:

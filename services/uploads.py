@@ -36,7 +36,7 @@ from services.errors import Conflict, InvalidInput, NotFound, QuotaExceeded, Rej
 from services.formats import kind_of
 from services.known_bytes import KnownBytes, show_known
 from services.parts import MULTIPART_BYTES, Parts, part_count, part_size
-from services.possession import ChallengeTarget, Possession
+from services.possession import Possession
 from services.quotas import Quotas
 from services.repeated_requests import RequestedUpload, answer_repeated, find_repeated
 from services.upload_requests import CleanUploadRequest, UploadRequest, clean_request
@@ -79,7 +79,7 @@ class PartsTarget:
     part_count: int
 
 
-Target = SignedPut | PartsTarget | StoredTarget | ChallengeTarget
+Target = SignedPut | PartsTarget | StoredTarget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,9 +138,9 @@ class Uploads:
         names = {slug: name for request in fitting for slug, name in request.tags.items()}
         tags = await ensure_tags(session, owner.id, names)
         known = await self.known_bytes.find(session, owner, fitting)
-        created = {
-            request: await self._create(session, owner, request, known.get(request)) for request in fitting
-        }
+        created = {request: self._create(session, owner, request, known.get(request)) for request in fitting}
+        await create_media(session, [(made.media, request.tags) for request, made in created.items()])
+        session.add_all(made.upload for made in created.values())
         await link_tags(
             session,
             [(made.media.id, tags[slug].id) for request, made in created.items() for slug in request.tags],
@@ -165,10 +165,10 @@ class Uploads:
         await release_keys(session, owner.id, [request.media_id for request in refused])
         return refused
 
-    async def _create(
+    def _create(
         self, session: AsyncSession, owner: User, request: CleanUploadRequest, known: Blob | None
     ) -> RequestedUpload:
-        """The media is UPLOADING, also where its bytes are known already."""
+        """What is to be inserted; the session has got the blob only. UPLOADING, also where that is known."""
         now = utc_now()
         blob = known or self._new_blob(owner, request, now)
         in_parts = known is None and request.size > self.limits.multipart_bytes
@@ -201,9 +201,6 @@ class Uploads:
             expires_at=now + self.limits.upload_lifetime,
         )
         session.add(blob)
-        await session.flush()
-        await create_media(session, media, tags=list(request.tags))
-        session.add(upload)
         return RequestedUpload(media=media, upload=upload)
 
     def _new_blob(self, owner: User, request: CleanUploadRequest, now: datetime) -> Blob:
@@ -211,15 +208,16 @@ class Uploads:
         key = keys.original_key(None if is_shared else owner.id, blob_id, request.mime_type, now)
         return Blob(id=blob_id, owner_id=owner.id, key=key, size=request.size, is_shared=is_shared)
 
-    async def target(self, media: Media, upload: Upload) -> Target | None:
-        """Where the bytes go, an address freshly signed, or what saves it; None once the upload has ended."""
+    def target(self, media: Media, upload: Upload, *, lifetime: timedelta | None = None) -> Target | None:
+        """Where the bytes go, an address freshly signed; None once the upload has ended.
+
+        `lifetime` is the address's, if that is less than ours.
+        """
         if upload.is_stored:
             return StoredTarget(media_id=media.id)
         remaining = upload.expires_at - utc_now()
         if upload.status is not UploadStatus.PENDING or remaining < timedelta(seconds=1):
             return None
-        if challenge := await self.possession.target(media, upload):
-            return challenge
         if upload.part_size is not None:
             return PartsTarget(part_size=upload.part_size, part_count=part_count(media.size))
         return self.store.sign_put(
@@ -228,7 +226,7 @@ class Uploads:
             byte_size=media.size,
             sha256=media.sha256,
             md5=upload.md5,
-            expires_in=min(self.limits.address_lifetime, remaining),
+            expires_in=min(lifetime or self.limits.address_lifetime, self.limits.address_lifetime, remaining),
         )
 
     async def abort(self, owner: User, upload_id: UUID) -> tuple[Media, Upload]:
@@ -238,7 +236,7 @@ class Uploads:
         """
         found, _ = await find_upload(self.sessions, owner, upload_id)
         async with self.sessions.begin() as session:
-            media, upload = await lock_upload(session, found.id, owner.id)
+            media, upload, _ = await lock_upload(session, found.id, owner.id)
             if upload.status is UploadStatus.COMPLETED:
                 raise Conflict(
                     "This upload is finalized already: delete the media instead.",
@@ -274,7 +272,7 @@ class Uploads:
 
     async def _expire(self, found: Media) -> None:
         async with self.sessions.begin() as session:
-            media, upload = await lock_upload(session, found.id, found.owner_id)
+            media, upload, _ = await lock_upload(session, found.id, found.owner_id)
             if upload.status is not UploadStatus.PENDING:
                 return
             await end_upload(

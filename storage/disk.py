@@ -37,6 +37,7 @@ from storage.disk_tree import DiskTree, TreeEntry
 from storage.errors import ObjectChangedError
 from storage.keys import check_key, check_prefix, check_private_key
 from storage.objects import FetchedObject, ObjectInfo
+from storage.promises import check_block_size, check_read
 from storage.response_headers import check_content_type
 from storage.threads import in_thread
 
@@ -46,8 +47,6 @@ LONGEST_PUT = timedelta(hours=2)
 STALE_AFTER = timedelta(minutes=10)
 """Nobody who still writes has paused that long: a body that stalls is given up much earlier."""
 
-LONGEST_READ_BYTES = 16 * 1024 * 1024
-SMALLEST_BLOCK_BYTES = 1024 * 1024
 
 # Deletions between two looks at the cancellation.
 _DELETE_BATCH = 100
@@ -121,8 +120,7 @@ class DiskStore(DiskAddresses, DiskMultiparts):
             return object_info(key, await on_disk(partial(_keep, file, self._tree.replace, key)))
 
     async def fetch(self, key: str, path: Path, *, block_size: int | None = None) -> FetchedObject:
-        if block_size is not None and block_size < SMALLEST_BLOCK_BYTES:
-            raise ValueError(f"A block has at least {SMALLEST_BLOCK_BYTES} bytes.")
+        check_block_size(block_size)
         file = NewFile(path, hashes=["sha256"], block_size=block_size)
         try:
             async with opened_object(self._tree, key) as source:
@@ -139,8 +137,7 @@ class DiskStore(DiskAddresses, DiskMultiparts):
         )
 
     async def read(self, key: str, *, offset: int, length: int) -> bytes:
-        if offset < 0 or not 1 <= length <= LONGEST_READ_BYTES:
-            raise ValueError(f"A range that is read has 1 to {LONGEST_READ_BYTES} bytes, from offset 0 on.")
+        check_read(offset, length)
         async with self.open(key) as stored:
             end = min(offset + length, stored.info.byte_size)
             return b"".join([block async for block in stored.blocks(offset, end)])

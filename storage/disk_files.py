@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from storage.block_hashes import BlockHashes
+
 # What Linux says where two files can't be copied inside the kernel: other devices, file systems without it.
 _NOT_IN_KERNEL = frozenset({errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM})
 _READ_BYTES = 1024 * 1024
@@ -78,7 +80,7 @@ class NewFile:
         return self._hashes[name].hexdigest()
 
     def block_hexdigests(self) -> tuple[str, ...]:
-        return self._blocks.hexdigests() if self._blocks is not None else ()
+        return self._blocks.digests() if self._blocks is not None else ()
 
     def close(self) -> None:
         if self._fd is not None:
@@ -113,30 +115,6 @@ class NewFile:
         if self._blocks is not None:
             self._blocks.update(data)
         self.byte_size += len(data)
-
-
-class BlockHashes:
-    """The SHA-256 of each block of `block_size` bytes of what comes by, the last one shorter."""
-
-    def __init__(self, block_size: int) -> None:
-        self._block_size = block_size
-        self._done: list[str] = []
-        self._current = hashlib.sha256()
-        self._filled = 0
-
-    def update(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            piece = rest[: self._block_size - self._filled]
-            self._current.update(piece)
-            self._filled += len(piece)
-            rest = rest[len(piece) :]
-            if self._filled == self._block_size:
-                self._done.append(self._current.hexdigest())
-                self._current, self._filled = hashlib.sha256(), 0
-
-    def hexdigests(self) -> tuple[str, ...]:
-        return (*self._done, self._current.hexdigest()) if self._filled else tuple(self._done)
 
 
 class SourceFile:

@@ -10,7 +10,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from datetime import timedelta
 from functools import partial
@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from storage.disk_files import NewFile, SourceFile
 from storage.disk_objects import object_info, opened_object
-from storage.disk_part_signing import PartGrant, check_part_number
+from storage.disk_part_signing import PartGrant
 from storage.disk_signatures import Clock
 from storage.disk_transfer import body_blocks, compare_hashes, copy_range, incoming_file, on_disk, reading
 from storage.disk_tree import DiskTree
@@ -33,6 +33,7 @@ from storage.errors import (
 )
 from storage.keys import check_prefix, check_private_key
 from storage.objects import ObjectInfo, OpenMultipart, StoredPart
+from storage.promises import check_part_number, check_part_range
 from storage.response_headers import check_content_type
 
 # A lock is held for milliseconds; whoever holds one so long is stopped, or its disk is.
@@ -96,8 +97,7 @@ class DiskMultiparts:
             opened_object(self._objects, source) as opened,
             incoming_file(self._objects.incoming, ["sha256"]) as file,
         ):
-            if offset < 0 or length < 1 or offset + length > opened.stat.st_size:
-                raise ValueError(f"The source has {opened.stat.st_size} bytes: the range is not within it.")
+            check_part_range(offset, length, opened.stat.st_size)
             await copy_range(opened, file, offset=offset, byte_size=length)
             return await self._keep_part(key, upload_id, number, file)
 
@@ -129,9 +129,7 @@ class DiskMultiparts:
     async def list_multiparts(self, prefix: str) -> AsyncIterator[OpenMultipart]:
         check_prefix(prefix)
         found: list[OpenMultipart] = []
-        upload_ids = await on_disk(self._uploads.ids)
-        for start in range(0, len(upload_ids), _LOOK_BATCH):
-            batch = upload_ids[start : start + _LOOK_BATCH]
+        for batch in _batches(await on_disk(self._uploads.ids)):
             open_uploads = await on_disk(partial(self._uploads.look, batch))
             found += [upload for upload in open_uploads if upload.key.startswith(prefix)]
         for upload in sorted(found, key=lambda upload: (upload.key, upload.upload_id)):
@@ -143,8 +141,8 @@ class DiskMultiparts:
         An open upload is left alone, however old: whoever began it aborts it.
         """
         before, removed = (self._now() - older_than).timestamp(), 0
-        for upload_id in await on_disk(self._uploads.ids):
-            if await on_disk(partial(self._uploads.is_left, upload_id, before=before)):
+        for batch in _batches(await on_disk(self._uploads.ids)):
+            for upload_id in await on_disk(partial(self._uploads.left, batch, before=before)):
                 await self._remove(upload_id)
                 removed += 1
         return removed
@@ -216,6 +214,11 @@ class DiskMultiparts:
                     raise StorageUnavailableError("Another process keeps the upload locked.") from error
             # Without a thread, so that many who wait can't keep the one who works from it.
             await asyncio.sleep(random.uniform(*_LOCK_PAUSES_SECONDS))
+
+
+def _batches(upload_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """As many at a time as a thread looks at in some milliseconds."""
+    return (upload_ids[start : start + _LOOK_BATCH] for start in range(0, len(upload_ids), _LOOK_BATCH))
 
 
 def _in_order(parts: Sequence[StoredPart]) -> Sequence[StoredPart]:

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from storage.disk_signatures import AddressSigner, moment
 from storage.keys import check_private_key
 from storage.lifetimes import expiry
-from storage.objects import MAX_PARTS, MultipartRequest, SignedPut, SignedRequest
-from storage.promises import check_promise
+from storage.objects import MultipartRequest, SignedPut, SignedRequest
+from storage.promises import check_part_number, check_promise
 from storage.response_headers import check_content_type
 
 _PART_NAMES = ("uploadId", "partNumber", "expires", "length", "sha256")
@@ -132,11 +132,6 @@ class MultipartSigner:
         """Return for which upload `query` permits the request; raises as `AddressSigner.verify` does."""
         params = self._addresses.verify(_METHODS[request], key, query, _names(request))
         return UploadGrant(key=key, upload_id=params["uploadId"])
-
-
-def check_part_number(number: int) -> None:
-    if not 1 <= number <= MAX_PARTS:
-        raise ValueError(f"A part has a number from 1 to {MAX_PARTS}.")
 
 
 def _names(request: MultipartRequest) -> tuple[str, ...]:

@@ -111,11 +111,14 @@ class DiskUploads:
             pass
         return False
 
-    def is_left(self, upload_id: str, *, before: float) -> bool:
-        """Whether a directory is no upload, old (changed before that Unix time) and nobody's.
+    def left(self, upload_ids: Sequence[str], *, before: float) -> list[str]:
+        """Return those that are no uploads, old (changed before that Unix time) and nobody's.
 
         An upload whose completion was killed is settled on the way.
         """
+        return [upload_id for upload_id in upload_ids if self._is_left(upload_id, before)]
+
+    def _is_left(self, upload_id: str, before: float) -> bool:
         try:
             with self._directory(upload_id) as fd:
                 if has_name(OBJECT, fd) and has_name(MANIFEST, fd):

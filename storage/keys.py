@@ -25,8 +25,13 @@ def check_key(key: str) -> None:
 
     A segment has 1 to 255 characters and does not begin with a dot; slashes stand only between segments.
     """
-    if len(key) > KEY_MAX_LENGTH or not _IS_KEY.fullmatch(key):
+    if not is_key(key):
         raise InvalidKeyError
+
+
+def is_key(text: str) -> bool:
+    """Whether `check_key` would accept it."""
+    return len(text) <= KEY_MAX_LENGTH and _IS_KEY.fullmatch(text) is not None
 
 
 def check_public_key(key: str) -> None:

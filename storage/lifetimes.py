@@ -21,5 +21,9 @@ def expiry(now: datetime, expires_in: timedelta) -> int:
 def read_expiry(now: datetime, expires_in: timedelta) -> int:
     """As `expiry`, rounded down to the end of a window: at most a fifth, and a minute, earlier."""
     exact = expiry(now, expires_in)
-    window = min(_READ_WINDOW_SECONDS, int(expires_in.total_seconds()) // 5)
-    return exact - exact % window if window else exact
+    return exact - exact % read_window(expires_in)
+
+
+def read_window(expires_in: timedelta) -> int:
+    """The seconds within which addresses of one object are equal: a minute, at most a fifth of their life."""
+    return max(1, min(_READ_WINDOW_SECONDS, int(expires_in.total_seconds()) // 5))

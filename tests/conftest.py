@@ -8,9 +8,10 @@ import pytest_asyncio
 
 from db.migrate import migrate
 from db.sessions import create_engine
+from tests.ministack import ministack
 from tests.postgres import create_database, migrated_template, postgres_server
 
-__all__ = ["postgres_server"]
+__all__ = ["ministack", "postgres_server"]
 
 
 def pytest_configure() -> None:

@@ -13,7 +13,7 @@ import yaml
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 # ${NAME}, ${NAME:-default} and ${NAME:?sentence}; a default may hold one more.
-_VARIABLE = re.compile(r"\$\{([A-Z_]+)(?:(:[-?])((?:[^{}]|\{[^{}]*\})*))?\}")
+_VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)(?:(:[-?])((?:[^{}]|\{[^{}]*\})*))?\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def compose_text() -> str:
 
 def compose_variables() -> set[str]:
     """Every variable that docker-compose.yml takes from outside."""
-    return set(re.findall(r"\$\{([A-Z_]+)", compose_text()))
+    return set(re.findall(r"\$\{([A-Z0-9_]+)", compose_text()))
 
 
 def compose(environment: Mapping[str, str]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -41,7 +42,6 @@ AWS_ENVIRONMENT = {
 _SETTINGS = {"SERVICES": "s3,sqs,sns,events", "IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0"}
 
 _START_SECONDS = 60.0
-_END_SECONDS = 10.0
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +67,17 @@ def running_ministack(port: int | None = None) -> Iterator[str]:
         log = Path(directory) / "log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "hypercorn", "ministack.app:app", "-b", f"127.0.0.1:{port}"],
+                # No workers: in this very process, which can then be killed without leaving any.
+                [
+                    sys.executable,
+                    "-m",
+                    "hypercorn",
+                    "-w",
+                    "0",
+                    "-b",
+                    f"127.0.0.1:{port}",
+                    "ministack.app:app",
+                ],
                 cwd=directory,
                 env=_environment(directory) | _SETTINGS | {"GATEWAY_PORT": str(port)},
                 stdout=output,
@@ -77,14 +87,15 @@ def running_ministack(port: int | None = None) -> Iterator[str]:
             _wait_until_it_answers(process, endpoint, log)
             yield endpoint
         finally:
-            _end(process)
+            process.kill()  # it has nothing to save
+            process.wait()
 
 
 def aws_client(
     endpoint: str, service: str, *, secret_access_key: str = SECRET_ACCESS_KEY
 ) -> AbstractAsyncContextManager[Any]:
     """A client of the server's `s3` (path style), `sqs`, `sns` or `events`."""
-    context: AbstractAsyncContextManager[Any] = get_session().create_client(
+    context: AbstractAsyncContextManager[Any] = _session().create_client(
         service,
         endpoint_url=endpoint,
         region_name=REGION,
@@ -95,6 +106,12 @@ def aws_client(
         ),
     )
     return context
+
+
+@cache
+def _session() -> Any:
+    """One for all: it reads a megabyte of JSON."""
+    return get_session()
 
 
 @asynccontextmanager
@@ -130,12 +147,3 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes], endpoint: str, log:
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
     raise AssertionError(f"ministack does not answer:\n{log.read_text()[-2000:]}")
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(_END_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

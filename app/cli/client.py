@@ -45,22 +45,44 @@ def _moment(help: str) -> Any:
 
 @commands.command()
 def upload(
-    photos: Annotated[
-        list[Path],
-        typer.Argument(help="Pictures: JPEG, PNG, WebP, GIF, HEIC, HEIF, AVIF, TIFF, JPEG XL or SVG."),
-    ],
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="FILE|FOLDER...",
+            help="Pictures: JPEG, PNG, WebP, GIF, HEIC, HEIF, AVIF, TIFF, JPEG XL or SVG; or folders.",
+        ),
+    ] = None,
     tag: Annotated[list[str] | None, typer.Option(help="Put this tag on each; may be given again.")] = None,
     title: Annotated[str | None, typer.Option(help="Give each this title.")] = None,
     watch: Annotated[bool, typer.Option(help="Follow each until it is READY or FAILED.")] = True,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with uploads that were interrupted: of these files, or all."),
+    ] = False,
+    parallel: Annotated[
+        int, typer.Option(min=1, max=32, metavar="N", help="Connections that carry bytes at once.")
+    ] = 4,
     json: Json = False,
     url: Url = None,
 ) -> None:
-    """Upload pictures and watch them develop."""
-    with _ending():
-        from app.client.upload import run
+    """Upload pictures and watch them develop.
 
-        code = run(photos, tags=tag or [], title=title, watch=watch, json=json, origin=_origin(url))
-        raise SystemExit(code)
+    Of a folder everything beneath it, but hidden files and symbolic links. A large file goes in parts: what
+    was received stays after Ctrl-C, a crash or a restart, and --resume sends the rest.
+    """
+    with _ending():
+        from app.client.upload import Options, run
+
+        options = Options(
+            paths=paths or [],
+            tags=tag or [],
+            title=title,
+            watch=watch,
+            resume=resume,
+            parallel=parallel,
+            json=json,
+        )
+        raise SystemExit(run(options, _origin(url)))
 
 
 @commands.command()

@@ -54,14 +54,16 @@ class Endpoint:
         *,
         on: type[UnreachableError] = UnreachableError,
         check: Callable[[dict[str, Any]], None] = lambda answer: None,
+        request_seconds: float | None = None,
     ) -> dict[str, Any]:
+        """`request_seconds`: for an answer that takes longer than others."""
         answer: dict[str, Any] = {}
         try:
             async for attempt in stamina.retry_context(
                 on=on, attempts=None, timeout=self.patience, wait_initial=0.2, wait_max=3.0, wait_jitter=0.3
             ):
                 with attempt:
-                    answer = await self._execute(document, variables)
+                    answer = await self._execute(document, variables, request_seconds)
                     check(answer)
         except UnreachableError:
             self.lose_patience()
@@ -71,9 +73,14 @@ class Endpoint:
     def lose_patience(self) -> None:
         self.patience = _NO_PATIENCE_SECONDS
 
-    async def _execute(self, document: str, variables: dict[str, Any] | None = None) -> dict[str, Any]:
+    async def _execute(
+        self, document: str, variables: dict[str, Any] | None = None, request_seconds: float | None = None
+    ) -> dict[str, Any]:
+        extra = {"timeout": _timeout(request_seconds)} if request_seconds else {}
         try:
-            return await self._session.execute(GraphQLRequest(document, variable_values=variables))
+            return await self._session.execute(
+                GraphQLRequest(document, variable_values=variables), extra_args=extra
+            )
         except TransportQueryError as error:
             raise ServiceError(query_problem(error)) from None
         except TransportServerError as error:
@@ -98,10 +105,14 @@ AnyEndpoint = TypeVar("AnyEndpoint", bound=Endpoint)
 
 @asynccontextmanager
 async def open_endpoint(kind: type[AnyEndpoint], origin: str) -> AsyncIterator[AnyEndpoint]:
-    timeout = aiohttp.ClientTimeout(total=_REQUEST_SECONDS, sock_connect=_CONNECT_SECONDS)
-    transport = AIOHTTPTransport(f"{origin}/graphql", client_session_args={"timeout": timeout})
+    session_args = {"timeout": _timeout(_REQUEST_SECONDS)}
+    transport = AIOHTTPTransport(f"{origin}/graphql", client_session_args=session_args)
     async with Client(transport=transport, execute_timeout=None) as session:
         yield kind(origin, session)
+
+
+def _timeout(request_seconds: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=request_seconds, sock_connect=_CONNECT_SECONDS)
 
 
 def not_connected(origin: str) -> NotConnectedError:

@@ -3,6 +3,7 @@
     ClientError
     ├── UsageError            the command line can't be meant: nothing was sent
     ├── FileProblemError      the file can't be sent, or saved, as it is
+    │   └── ChangedFileError  it is no longer the one that was announced
     ├── OutputError           stdout takes nothing
     ├── TransferRefusedError  the store does not take or give the bytes
     ├── ServiceError          the service answered something that is no answer
@@ -25,6 +26,10 @@ class FileProblemError(ClientError):
     """The file can't be sent, or saved, as it is."""
 
 
+class ChangedFileError(FileProblemError):
+    """The file is no longer the one that was announced."""
+
+
 class OutputError(ClientError):
     """What there is to say can't be written."""
 
@@ -43,3 +48,9 @@ class UnreachableError(ClientError):
 
 class NotConnectedError(UnreachableError):
     """No connection to the service came about, so nothing was sent."""
+
+
+def reason_of(error: OSError | ValueError) -> str:
+    """The operating system's words, as they stand within a sentence."""
+    reason = error.strerror if isinstance(error, OSError) else None
+    return (reason or str(error)).lower()

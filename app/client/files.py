@@ -1,23 +1,22 @@
 """The files to send: what is claimed of them, and their bytes as long as the claim is true."""
 
 import asyncio
-import hashlib
 import mimetypes
 import os
-import stat
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
-from app.client.errors import FileProblemError, UsageError
+from app.client.errors import ChangedFileError, FileProblemError, reason_of
+from app.client.hashing import Reading, hashes_of
 from app.client.text import printable, sendable
 from pipeline.sniff import HEAD_BYTES, TEXT, UNKNOWN, sniff
 
 #: Read at once in a thread: long enough that the hop doesn't show, short enough to stop and to show progress.
 BLOCK_BYTES = 256 * 1024
-_HASH_BLOCK_BYTES = 4 * 1024 * 1024
 
 #: Where the bytes leave it open, the name may say more.
 _UNCLEAR = (UNKNOWN, TEXT)
@@ -33,9 +32,20 @@ class _Identity:
     modified_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class ByteRange:
+    """`length` bytes of a file, from its byte `offset` on."""
+
+    offset: int
+    length: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalFile:
-    """`byte_size` and `sha256` (hex) are of the bytes that were read; `mime_type` is a guess."""
+    """`byte_size` and the hashes (SHA-256 in hex) are of the bytes that were read; `mime_type` is a guess.
+
+    `block_sha256s` are of its blocks (`app.client.blocks`) where it has several and all of it was read.
+    """
 
     path: Path
     filename: str
@@ -43,92 +53,110 @@ class LocalFile:
     sha256: str
     mime_type: str
     identity: _Identity
+    block_sha256s: tuple[str, ...] = ()
+
+    @property
+    def whole(self) -> ByteRange:
+        return ByteRange(0, self.byte_size)
+
+    @property
+    def modified_ns(self) -> int:
+        return self.identity.modified_ns
 
 
 def display_name(path: Path) -> str:
     return printable(path.name)
 
 
-def check_paths(paths: list[Path]) -> None:
-    """Raises UsageError, before anything is sent, for what is no file that can be read."""
-    for path in paths:
-        name = printable(str(path))
-        try:
-            mode = path.stat().st_mode
-        except FileNotFoundError:
-            raise UsageError(f"{name}: there is no such file.") from None
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{name} can't be read: {_reason(error)}.") from None
-        if stat.S_ISDIR(mode):
-            raise UsageError(f"{name} is a directory: name the files in it.")
-        if not stat.S_ISREG(mode):
-            raise UsageError(f"{name} is not a regular file.")
-        if not os.access(path, os.R_OK):
-            raise UsageError(f"{name} can't be read: permission denied.")
-
-
-async def inspect(path: Path) -> LocalFile:
+async def inspect(path: Path, reading: Reading = lambda done, byte_size: None) -> LocalFile:
     """Read the whole file once, in threads. Raises FileProblemError."""
     with _readable():
-        file = await asyncio.to_thread(path.open, "rb", 0)
+        file = await _open(path)
         try:
             before = _identity(file)
-            head, digest = b"", hashlib.sha256()
-            while block := await asyncio.to_thread(file.read, _HASH_BLOCK_BYTES):
-                head = head or block[:HEAD_BYTES]
-                await asyncio.to_thread(digest.update, block)
+            hashes = await hashes_of(file, before.byte_size, reading)
             after = _identity(file)
         finally:
             file.close()
     if before.byte_size == 0:
         raise FileProblemError("The file is empty.")
-    if before != after:
+    if before != after or hashes.byte_size != before.byte_size:
         raise changed()
     return LocalFile(
         path=path,
         filename=sendable(path.name),
         byte_size=before.byte_size,
-        sha256=digest.hexdigest(),
-        mime_type=guess_mime_type(head, path.name),
+        sha256=hashes.sha256,
+        mime_type=guess_mime_type(hashes.first[:HEAD_BYTES], path.name),
         identity=before,
+        block_sha256s=hashes.block_sha256s,
+    )
+
+
+async def look_at(path: Path, *, sha256: str) -> LocalFile:
+    """The file as it is now, `sha256` taken on trust: only its beginning is read. Raises FileProblemError."""
+    with _readable():
+        file = await _open(path)
+        try:
+            identity = _identity(file)
+            head = await asyncio.to_thread(file.read, HEAD_BYTES)
+        finally:
+            file.close()
+    return LocalFile(
+        path=path,
+        filename=sendable(path.name),
+        byte_size=identity.byte_size,
+        sha256=sha256,
+        mime_type=guess_mime_type(head, path.name),
+        identity=identity,
     )
 
 
 @asynccontextmanager
-async def opened(local: LocalFile) -> AsyncIterator["Source"]:
-    """The file, as long as it is still what was inspected. Raises FileProblemError."""
+async def opened(local: LocalFile, part: ByteRange) -> AsyncIterator["Source"]:
+    """Bytes of the file, as long as it is still what was inspected. Raises FileProblemError."""
     with _readable():
-        file = await asyncio.to_thread(local.path.open, "rb", 0)
+        file = await _open(local.path)
     try:
-        yield Source(local, file)
+        yield Source(local, file, part)
     finally:
         file.close()
 
 
+@contextmanager
+def reading_file(local: LocalFile) -> Iterator[int]:
+    """A descriptor to read from, blocking. Raises FileProblemError if the file is no longer the same."""
+    with _readable(), local.path.open("rb", 0) as file:
+        yield file.fileno()
+        if _identity(file) != local.identity:
+            raise changed()
+
+
 class Source:
-    """The bytes of one attempt to send a file.
+    """The bytes of one attempt to send a file, or a part of it.
 
     Raising in the middle of a body is lost on the way through an HTTP client, hence `problem`.
     """
 
-    def __init__(self, local: LocalFile, file: BinaryIO) -> None:
+    def __init__(self, local: LocalFile, file: BinaryIO, part: ByteRange) -> None:
         self._local = local
         self._file = file
+        self._part = part
         self.problem: FileProblemError | None = None
 
     async def blocks(self) -> AsyncGenerator[bytes]:
-        """Exactly the announced bytes; ends early, with `problem` set, when the file is no longer the same.
+        """Exactly the bytes asked for; ends early, with `problem` set, when the file is no longer the same.
 
         The last block is held back until that is known, so that a changed file is never stored as a whole.
         """
-        left = self._local.byte_size
+        offset, left = self._part.offset, self._part.length
         while left:
             try:
-                block = await asyncio.to_thread(self._file.read, min(BLOCK_BYTES, left))
+                block = await asyncio.to_thread(os.pread, self._file.fileno(), min(BLOCK_BYTES, left), offset)
             except OSError as error:
                 self.problem = _unreadable(error)
                 raise self.problem from None
-            left -= len(block)
+            offset, left = offset + len(block), left - len(block)
             if not block or (left == 0 and _identity(self._file) != self._local.identity):
                 self.problem = changed()
                 raise self.problem
@@ -142,8 +170,23 @@ def guess_mime_type(head: bytes, name: str) -> str:
     return named or sniffed.mime_type
 
 
-def changed() -> FileProblemError:
-    return FileProblemError("The file changed while it was being sent: upload it again.")
+def changed() -> ChangedFileError:
+    return ChangedFileError("The file changed while it was being sent: upload it again.")
+
+
+async def _open(path: Path) -> BinaryIO:
+    """In a thread, for a disk may sleep; closed again when nobody waits for it any more."""
+    opening = asyncio.create_task(asyncio.to_thread(path.open, "rb", 0))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close)
+        raise
+
+
+def _close(opening: asyncio.Task[FileIO]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 def _identity(file: BinaryIO) -> _Identity:
@@ -162,9 +205,4 @@ def _readable() -> Iterator[None]:
 
 
 def _unreadable(error: OSError) -> FileProblemError:
-    return FileProblemError(f"The file can't be read: {_reason(error)}.")
-
-
-def _reason(error: OSError | ValueError) -> str:
-    reason = error.strerror if isinstance(error, OSError) else None
-    return (reason or str(error)).lower()
+    return FileProblemError(f"The file can't be read: {reason_of(error)}.")

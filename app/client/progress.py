@@ -16,14 +16,17 @@ _BARS = 12
 class Progress(Protocol):
     """`number` is the file's place in the command line. No method blocks or fails."""
 
-    def reading(self, number: int) -> None:
-        """Its bytes are being hashed."""
+    def reading(self, number: int, done: int, byte_size: int) -> None:
+        """So many of its bytes have been hashed, of so many."""
+
+    def note(self, number: int, what: str) -> None:
+        """Something that is worth a line."""
 
     def sending(self, number: int, byte_size: int) -> None:
         """Its bytes are next."""
 
-    def sent(self, number: int, byte_size: int) -> None:
-        """So many of its bytes went out; fewer than before when they are sent again."""
+    def sent(self, number: int, done: int, byte_size: int) -> None:
+        """So many of its bytes went out, of so many; fewer than before when they are sent again."""
 
     def status(self, number: int, status: Status) -> None:
         """The service says so."""
@@ -53,13 +56,16 @@ class PlainProgress:
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
 
-    def reading(self, number: int) -> None:
+    def reading(self, number: int, done: int, byte_size: int) -> None:
         pass
+
+    def note(self, number: int, what: str) -> None:
+        self._say(number, what)
 
     def sending(self, number: int, byte_size: int) -> None:
         self._say(number, f"{Status.UPLOADING} {decimal_bytes(byte_size)}")
 
-    def sent(self, number: int, byte_size: int) -> None:
+    def sent(self, number: int, done: int, byte_size: int) -> None:
         pass
 
     def status(self, number: int, status: Status) -> None:

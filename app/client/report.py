@@ -10,14 +10,17 @@ from typing import Any
 
 from app.client.files import display_name
 from app.client.media import Status
+from app.client.outcomes import Outcome
 from app.client.printer import Printer
 from app.client.streams import silence, write
 from app.client.text import printable, sendable
-from app.client.uploads import Outcome
 
 
 def json_document(outcome: Outcome) -> str:
-    """One line; `status` is null where no media came of the file, `error` tells what went wrong here."""
+    """One line; `status` is null where no media came of the file, `error` tells what went wrong here.
+
+    `alreadyStored`: the service had these bytes, and none were sent.
+    """
     media = outcome.media
     failure = media.failure if media else None
     document: dict[str, Any] = {
@@ -40,6 +43,7 @@ def json_document(outcome: Outcome) -> str:
             {"code": error.code, "message": error.message, "path": error.path}
             for error in outcome.user_errors
         ],
+        "alreadyStored": outcome.already_stored,
         "error": outcome.error,
     }
     return json.dumps(document)

@@ -26,8 +26,10 @@ class ExitCode(IntEnum):
 Command = Callable[[str], Coroutine[Any, Any, ExitCode]]
 
 
-def run(command: Command, origin: str, *, interrupted: str = "Interrupted.") -> ExitCode:
+def run(command: Command, origin: str, *, interrupted: str | Callable[[], str] = "Interrupted.") -> ExitCode:
     """Run `command`, given the checked origin, and say on stderr why it could not do what was wanted.
+
+    `interrupted` is said after Ctrl-C; a function is asked then.
 
     A reader who closes our stdout, as `head` does, has what they wanted: that is no failure.
     """
@@ -43,8 +45,9 @@ def run(command: Command, origin: str, *, interrupted: str = "Interrupted.") -> 
     except ReaderGoneError:
         return ExitCode.SUCCESS
     except KeyboardInterrupt:
-        if interrupted:
-            complain(interrupted)
+        said = interrupted if isinstance(interrupted, str) else interrupted()
+        if said:
+            complain(said)
         return ExitCode.INTERRUPTED
     except asyncio.CancelledError:
         return ExitCode.TERMINATED

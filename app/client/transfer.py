@@ -1,132 +1,140 @@
-"""The bytes on their way to the object store: streamed from disk, sent again when the way breaks.
-
-Addresses are credentials, and the HTTP client's errors hold them: those never leave this module.
-"""
+"""Files on their way to the object store, whole or in parts, over so many connections at once and no more."""
 
 import asyncio
-import json
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import aiohttp
-from yarl import URL
 
-from app.client.attempts import (
-    InterruptedTransferError,
-    attempts,
-    given_up,
-    may_pass,
-    open_session,
-    untrusted,
-)
+from app.client.attempts import InterruptedTransferError, attempts, given_up, open_session
 from app.client.errors import TransferRefusedError
-from app.client.files import LocalFile, Source, changed, opened
-from app.client.text import printable
-from app.client.upload_api import AnnouncedUpload, Target
-
-#: No block went out for so long: the other side is gone. After the last one it syncs its disk, or hashes.
-_STALL_SECONDS = 60.0
-_ANSWER_SECONDS = 300.0
-
-#: An address lives for five minutes; one that waited in a queue this long is better asked for again.
-_FRESH_SECONDS = 120.0
-
-_REFUSAL_BYTES = 4096
-
-_STORED_ALREADY = 412
-
-#: Bytes of this file that are on their way, from the beginning; smaller again when they are sent again.
-Progress = Callable[[int], None]
+from app.client.files import LocalFile
+from app.client.putting import Progress, put
+from app.client.signed_parts import SignedParts, SignParts, is_fresh
+from app.client.store_refusals import UploadGoneError
+from app.client.targets import AnyTarget, MultipartTarget, Target
 
 #: A fresh target for the upload with this id; None once it has ended.
-Renewal = Callable[[str], Awaitable[Target | None]]
+Renewal = Callable[[str], Awaitable[AnyTarget | None]]
 
 
 @asynccontextmanager
-async def open_transfers(renew: Renewal) -> AsyncIterator["Transfers"]:
+async def open_transfers(renew: Renewal, sign: SignParts, *, connections: int) -> AsyncIterator["Transfers"]:
     async with open_session() as session:
-        yield Transfers(renew, session)
+        yield Transfers(renew, sign, session, connections=connections)
 
 
 class Transfers:
-    def __init__(self, renew: Renewal, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, renew: Renewal, sign: SignParts, session: aiohttp.ClientSession, *, connections: int
+    ) -> None:
         self._renew = renew
+        self._sign = sign
         self._session = session
+        self._connections = connections
+        #: First come, first served: the parts of several files take turns.
+        self._room = asyncio.Semaphore(connections)
 
-    async def send(self, file: LocalFile, upload: AnnouncedUpload, progress: Progress) -> None:
+    async def send(self, file: LocalFile, upload_id: str, target: Target, progress: Progress) -> None:
         """Returns once the store holds the bytes, or the upload has ended without needing them.
 
-        Raises FileProblemError, TransferRefusedError, and what the renewal raises.
+        Raises FileProblemError, TransferRefusedError, UnreachableError, and what the renewal raises.
         """
-        target = upload.target
+        wanted: AnyTarget | None = target
         try:
             async for attempt in attempts():
                 with attempt:
-                    if attempt.num > 1 or (target and time.monotonic() - target.received_at > _FRESH_SECONDS):
-                        target = await self._renew(upload.upload_id)
-                    if target is None:
-                        return
-                    await self._put(file, target, progress, renewed=attempt.num > 1)
+                    async with self._room:
+                        if attempt.num > 1 or not is_fresh(target):
+                            wanted = await self._renew(upload_id)
+                        if not isinstance(wanted, Target):
+                            return
+                        target = wanted
+                        renewed = attempt.num > 1
+                        await put(self._session, file, file.whole, target, progress, renewed=renewed)
+        except InterruptedTransferError as error:
+            raise given_up("get through", error) from None
+        except UploadGoneError as error:
+            raise TransferRefusedError(str(error)) from None
+
+    async def send_parts(
+        self, file: LocalFile, upload_id: str, target: MultipartTarget, progress: Progress
+    ) -> None:
+        """Send what is missing, several parts at once; returns once the store holds it or needs it no more.
+
+        Each part is tried again by itself. Raises what `send` raises, and what the signing raises.
+        """
+        sending = _Parts(self, file, target, SignedParts(self._sign, upload_id, target.missing), progress)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self._connections, len(target.missing))):
+                    group.create_task(sending.work())
+        except ExceptionGroup as problems:
+            raise _first(problems) from None
+
+    async def put_part(
+        self, file: LocalFile, number: int, target: MultipartTarget, signed: SignedParts, progress: Progress
+    ) -> None:
+        part = target.range_of(number, file.byte_size)
+        try:
+            async for attempt in attempts():
+                with attempt:
+                    async with self._room:
+                        renewed = attempt.num > 1
+                        address = await signed.take(number, renew=renewed)
+                        await put(self._session, file, part, address, progress, renewed=renewed)
         except InterruptedTransferError as error:
             raise given_up("get through", error) from None
 
-    async def _put(self, file: LocalFile, target: Target, progress: Progress, *, renewed: bool) -> None:
-        async with opened(file) as source:
+
+class _Parts:
+    """The parts of one file that are missing, and how much of the file is there."""
+
+    def __init__(
+        self,
+        transfers: Transfers,
+        file: LocalFile,
+        target: MultipartTarget,
+        signed: SignedParts,
+        progress: Progress,
+    ) -> None:
+        self._transfers = transfers
+        self._file = file
+        self._target = target
+        self._signed = signed
+        self._progress = progress
+        self._waiting = iter(target.missing)
+        missing = sum(target.range_of(number, file.byte_size).length for number in target.missing)
+        self._sent = file.byte_size - missing
+        self._gone = False
+        progress(self._sent)
+
+    async def work(self) -> None:
+        """Send one part after the other, until none waits or the upload has ended."""
+        for number in self._waiting:
+            if self._gone:
+                return
             try:
-                async with asyncio.timeout(_STALL_SECONDS) as limit:
-                    body = _watched(source, file.byte_size, progress, limit)
-                    async with self._session.request(
-                        target.method,
-                        URL(target.url, encoded=True),  # it is signed as it is written
-                        data=body,
-                        headers={**target.headers, "Content-Length": str(file.byte_size)},
-                        allow_redirects=False,
-                    ) as response:
-                        await _judge(response, source, renewed=renewed)
-            except TimeoutError:
-                raise InterruptedTransferError("nothing moved any more") from None
-            except aiohttp.ClientConnectorCertificateError:
-                raise untrusted() from None
-            except aiohttp.ClientError:
-                if source.problem:
-                    raise source.problem from None
-                raise InterruptedTransferError("the connection broke") from None
-        progress(file.byte_size)
+                await self._transfers.put_part(
+                    self._file, number, self._target, self._signed, self._counting()
+                )
+            except UploadGoneError:
+                self._gone = True
+
+    def _counting(self) -> Progress:
+        """Progress of one part, told as that of the file."""
+        before = 0
+
+        def progress(sent: int) -> None:
+            nonlocal before
+            self._sent += sent - before
+            before = sent
+            self._progress(self._sent)
+
+        return progress
 
 
-async def _watched(
-    source: Source, byte_size: int, progress: Progress, limit: asyncio.Timeout
-) -> AsyncGenerator[bytes]:
-    """The client asks for the next block when the one before went out: that is all there is to watch."""
-    now, sent = asyncio.get_running_loop().time, 0
-    progress(0)
-    async for block in source.blocks():
-        sent += len(block)
-        limit.reschedule(now() + (_STALL_SECONDS if sent < byte_size else _ANSWER_SECONDS))
-        yield block
-        progress(sent)
-
-
-async def _judge(response: aiohttp.ClientResponse, source: Source, *, renewed: bool) -> None:
-    status = response.status
-    if 200 <= status < 300 or status == _STORED_ALREADY:
-        return
-    code, message = await _reason(response)
-    said = f"the store answers {status}" + (f": {printable(message.rstrip('.'))}" if message else "")
-    if source.problem:
-        raise source.problem
-    if may_pass(status, renewable=not renewed):
-        raise InterruptedTransferError(said)
-    if code == "CHECKSUM_MISMATCH":
-        raise changed()
-    raise TransferRefusedError(f"{said[0].upper()}{said[1:]}.")
-
-
-async def _reason(response: aiohttp.ClientResponse) -> tuple[str, str]:
-    """Code and sentence of our own store; empty where another answers."""
-    try:
-        error = json.loads(await response.content.read(_REFUSAL_BYTES))["error"]
-        return str(error["code"]), str(error["message"])
-    except (ValueError, KeyError, TypeError):
-        return "", ""
+def _first(problems: ExceptionGroup[Exception]) -> Exception:
+    """The one that ended the others."""
+    first = problems.exceptions[0]
+    return _first(first) if isinstance(first, ExceptionGroup) else first

@@ -7,50 +7,92 @@ from pathlib import Path
 
 from app.client import running
 from app.client.endpoint import open_endpoint
-from app.client.files import check_paths, display_name
+from app.client.errors import UsageError
+from app.client.files import display_name
+from app.client.folders import named_files
+from app.client.jobs import Job, new_jobs, resumed_jobs
+from app.client.kept_uploads import KeptUploads, state_directory
+from app.client.outcomes import Outcome
 from app.client.progress import showing_progress
 from app.client.report import Listing, print_complaints, print_document
 from app.client.running import ExitCode
+from app.client.streams import complain
 from app.client.text import sendable
 from app.client.upload_api import UploadApi, Wishes
-from app.client.uploads import Outcome, Uploads
+from app.client.uploads import Uploads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    paths: list[Path]
-    wishes: Wishes
-    origin: str
-    watch: bool
-    json: bool
+    """`paths` are files and folders; with `resume` of uploads that were begun: all of them if there is none.
+
+    `parallel` is how many connections carry bytes at once.
+    """
+
+    paths: Sequence[Path]
+    tags: Sequence[str] = ()
+    title: str | None = None
+    watch: bool = True
+    resume: bool = False
+    parallel: int = 4
+    json: bool = False
 
 
-def run(
-    paths: list[Path], *, tags: Sequence[str], title: str | None, watch: bool, json: bool, origin: str
-) -> ExitCode:
+def run(options: Options, origin: str) -> ExitCode:
     """Upload, say on stdout and stderr how it went, and return the exit code."""
+    command = _Command(options)
+    return running.run(command.run, origin, interrupted=command.interrupted)
 
-    async def command(origin: str) -> ExitCode:
-        check_paths(paths)
-        wishes = Wishes(
-            tags=[sendable(tag) for tag in tags], title=None if title is None else sendable(title)
+
+class _Command:
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._kept = KeptUploads(state_directory())
+        self._uploads: Uploads | None = None
+
+    async def run(self, origin: str) -> ExitCode:
+        jobs = self._jobs(origin)
+        if not jobs:
+            complain("There is no unfinished upload.")
+            return ExitCode.SUCCESS
+        async with open_endpoint(UploadApi, origin) as api:
+            await api.ping()
+            return await self._upload(api, jobs)
+
+    def interrupted(self) -> str:
+        resumable = self._uploads.resumable if self._uploads else 0
+        if not resumable:
+            return "Interrupted: what was not sent is given up, what was sent goes on."
+        begun = "1 upload waits" if resumable == 1 else f"{resumable:,} uploads wait"
+        return (
+            f"Interrupted: {begun} for `./darkroom upload --resume`; what else was not sent is given up, "
+            "what was sent goes on."
         )
-        return await _upload(Options(paths=paths, wishes=wishes, origin=origin, watch=watch, json=json))
 
-    return running.run(
-        command, origin, interrupted="Interrupted: what was not sent is given up, what was sent goes on."
-    )
+    def _jobs(self, origin: str) -> list[Job]:
+        """Raises UsageError."""
+        options = self._options
+        self._kept.remove_stale()
+        if options.resume:
+            if options.tags or options.title is not None:
+                raise UsageError("--resume goes on as it began: --tag and --title are for new uploads.")
+            kept = [each for each in self._kept.all() if each.origin == origin]
+            return resumed_jobs(options.paths, kept)
+        if not options.paths:
+            raise UsageError("Name files or folders to upload, or --resume.")
+        found = named_files(options.paths)
+        for note in found.notes:
+            complain(note)
+        title = None if options.title is None else sendable(options.title)
+        return new_jobs(found.paths, Wishes(tags=[sendable(tag) for tag in options.tags], title=title))
 
-
-async def _upload(options: Options) -> ExitCode:
-    outcomes: list[Outcome] = []
-    told = True
-    async with open_endpoint(UploadApi, options.origin) as api:
-        await api.ping()
-        with showing_progress(
-            [display_name(path) for path in options.paths], bars=_has_room(options)
-        ) as progress:
-            uploads = Uploads(api, options.paths, options.wishes, progress, watch=options.watch)
+    async def _upload(self, api: UploadApi, jobs: Sequence[Job]) -> ExitCode:
+        options, outcomes, told = self._options, list[Outcome](), True
+        names = [display_name(job.path) for job in jobs]
+        with showing_progress(names, bars=_has_room(json=options.json)) as progress:
+            self._uploads = uploads = Uploads(
+                api, jobs, self._kept, progress, watch=options.watch, connections=options.parallel
+            )
 
             async def deliver(outcome: Outcome) -> None:
                 nonlocal told
@@ -66,10 +108,10 @@ async def _upload(options: Options) -> ExitCode:
                 outcome = outcomes[number] = await uploads.complete(outcome)
                 told = listing.print(outcome) and told
             print_complaints(outcome)
-    succeeded = all(outcome.succeeded(watched=options.watch) for outcome in outcomes)
-    return ExitCode.SUCCESS if succeeded and told else ExitCode.FAILURE
+        succeeded = all(outcome.succeeded(watched=options.watch) for outcome in outcomes)
+        return ExitCode.SUCCESS if succeeded and told else ExitCode.FAILURE
 
 
-def _has_room(options: Options) -> bool:
+def _has_room(*, json: bool) -> bool:
     """Bars and JSON in one terminal would run into each other."""
-    return sys.stderr.isatty() and not (options.json and sys.stdout.isatty())
+    return sys.stderr.isatty() and not (json and sys.stdout.isatty())

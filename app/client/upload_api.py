@@ -1,28 +1,46 @@
 """What an upload asks of the service."""
 
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 from app.client.answers import USER_ERRORS, uploaded_media, user_errors
+from app.client.blocks import block_bytes
 from app.client.endpoint import Endpoint
-from app.client.errors import UnreachableError
+from app.client.errors import ServiceError, UnreachableError
 from app.client.files import LocalFile
 from app.client.media import Media, Status, UserError
+from app.client.targets import TARGET, AnyTarget, Target, any_target, signed_target
 
 #: How many files one request may announce.
 MAX_REQUESTS = 100
 
-_UPLOAD = "id target { ... on SingleUploadTarget { method url headers { name value } } }"
+#: To put thousands of parts together takes a store minutes.
+_FINALIZE_SECONDS = 330
+
 _REQUEST_UPLOADS = f"""
   mutation RequestUploads($inputs: [RequestUploadInput!]!) {{
-    requestUploads(inputs: $inputs) {{ media {{ id }} upload {{ {_UPLOAD} }} {USER_ERRORS} }}
+    requestUploads(inputs: $inputs) {{ media {{ id status }} upload {{ id {TARGET} }} {USER_ERRORS} }}
   }}"""
-_TARGET = f"query Target($id: ID!) {{ node(id: $id) {{ ... on Upload {{ {_UPLOAD} }} }} }}"
-_FINALIZE = f"""
-  mutation Finalize($id: ID!) {{ finalizeUpload(uploadId: $id) {{ media {{ status }} {USER_ERRORS} }} }}"""
+_UPLOAD = f"query Upload($id: ID!) {{ node(id: $id) {{ ... on Upload {{ status {TARGET} }} }} }}"
+_SIGN_PARTS = f"""
+  mutation SignParts($id: ID!, $numbers: [Int!]!) {{
+    signUploadParts(uploadId: $id, numbers: $numbers) {{
+      parts {{ number method url headers {{ name value }} }} {USER_ERRORS}
+    }}
+  }}"""
+_ANSWER_CHALLENGE = f"""
+  mutation AnswerChallenge($id: ID!, $digest: String!) {{
+    answerPossessionChallenge(uploadId: $id, digest: $digest) {{ media {{ status }} {USER_ERRORS} }}
+  }}"""
+_FINALIZE = """
+  mutation Finalize($id: ID!) {
+    finalizeUpload(uploadId: $id) {
+      media { status }
+      userErrors { code message path ... on PartsMissingError { missing } }
+    }
+  }"""
 _ABORT = "mutation Abort($id: ID!) { abortUpload(uploadId: $id) { upload { status } } }"
 _MEDIA = """
   query Media($id: ID!) {
@@ -36,23 +54,28 @@ _MEDIA = """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """Where the bytes go: the address is a credential, so no `repr` shows it."""
-
-    method: str
-    url: str = field(repr=False)
-    headers: Mapping[str, str] = field(repr=False)
-    #: On the monotonic clock: the service's own may differ from ours.
-    received_at: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AnnouncedUpload:
-    """`target` is None when the upload has ended already, for instance because its bytes are known."""
+    """`target` is None when the upload has ended already. `status` is that of the media."""
 
     upload_id: str
     media_id: str
-    target: Target | None
+    status: Status
+    target: AnyTarget | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadState:
+    """`expired`: it has ended without its bytes, and takes none any more."""
+
+    target: AnyTarget | None
+    expired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MissingParts:
+    """These have to be sent before the upload can be finalized."""
+
+    numbers: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,24 +88,53 @@ class Wishes:
 
 class UploadApi(Endpoint):
     async def request_uploads(
-        self, files: Sequence[LocalFile], wishes: Wishes
+        self, files: Sequence[tuple[LocalFile, Wishes]]
     ) -> list[AnnouncedUpload | list[UserError]]:
         """At most `MAX_REQUESTS` files; answers in their order, with all that is wrong where refused.
 
         Each file has a name of its own, by which the service knows it when an answer got lost.
         """
-        inputs = [_input(file, wishes) for file in files]
+        inputs = [_input(file, wishes) for file, wishes in files]
         answer = await self._repeat(_REQUEST_UPLOADS, {"inputs": inputs})
         return [_announced(payload) for payload in answer["requestUploads"]]
 
-    async def target(self, upload_id: str) -> Target | None:
-        """A freshly signed address; None once the upload has ended."""
-        node = (await self._repeat(_TARGET, {"id": upload_id}))["node"]
-        return _target(node["target"]) if node else None
+    async def upload(self, upload_id: str) -> UploadState | None:
+        """As it is now, with a fresh target; None when the service knows no such upload."""
+        node = (await self._repeat(_UPLOAD, {"id": upload_id}))["node"]
+        if not node:
+            return None
+        return UploadState(
+            target=any_target(node["target"]), expired=node["status"] in {"EXPIRED", "ABORTED"}
+        )
 
-    async def finalize(self, upload_id: str) -> Status | list[UserError]:
-        answer = await self._repeat(_FINALIZE, {"id": upload_id}, check=_refuse_storage_unavailable)
-        payload = answer["finalizeUpload"]
+    async def target(self, upload_id: str) -> AnyTarget | None:
+        """A fresh target; None once the upload has ended."""
+        state = await self.upload(upload_id)
+        return state.target if state else None
+
+    async def sign_parts(self, upload_id: str, numbers: Sequence[int]) -> dict[int, Target] | list[UserError]:
+        """An address for each part, at most 100 at once, or why there is none for any."""
+        variables = {"id": upload_id, "numbers": list(numbers)}
+        payload = await self._repeat_while_unavailable(_SIGN_PARTS, variables)
+        if errors := user_errors(payload):
+            return errors
+        signed = {part["number"]: signed_target(part) for part in payload["parts"]}
+        if signed.keys() != set(numbers):
+            raise ServiceError("The service signed other parts than it was asked for.")
+        return signed
+
+    async def answer_challenge(self, upload_id: str, digest: str) -> Status | list[UserError]:
+        answer = await self._repeat(_ANSWER_CHALLENGE, {"id": upload_id, "digest": digest})
+        payload = answer["answerPossessionChallenge"]
+        return user_errors(payload) or Status(payload["media"]["status"])
+
+    async def finalize(self, upload_id: str) -> Status | MissingParts | list[UserError]:
+        payload = await self._repeat_while_unavailable(
+            _FINALIZE, {"id": upload_id}, request_seconds=_FINALIZE_SECONDS
+        )
+        for error in payload["userErrors"]:
+            if error["code"] == "PARTS_MISSING":
+                return MissingParts(error["missing"])
         return user_errors(payload) or Status(payload["media"]["status"])
 
     async def abort(self, upload_id: str) -> None:
@@ -93,9 +145,19 @@ class UploadApi(Endpoint):
         media = (await self._repeat(_MEDIA, {"id": media_id}))["media"]
         return uploaded_media(media) if media else None
 
+    async def _repeat_while_unavailable(
+        self, document: str, variables: dict[str, Any], *, request_seconds: float | None = None
+    ) -> dict[str, Any]:
+        """The payload of a mutation, which is asked again where only the store did not answer."""
+        answer = await self._repeat(
+            document, variables, check=_refuse_storage_unavailable, request_seconds=request_seconds
+        )
+        payload: dict[str, Any] = next(iter(answer.values()))
+        return payload
+
 
 def _input(file: LocalFile, wishes: Wishes) -> dict[str, Any]:
-    return {
+    announced = {
         "clientMutationId": str(uuid4()),
         "filename": file.filename,
         "mimeType": file.mime_type,
@@ -104,30 +166,25 @@ def _input(file: LocalFile, wishes: Wishes) -> dict[str, Any]:
         "title": wishes.title,
         "tags": list(wishes.tags),
     }
+    if file.block_sha256s:
+        announced["blocks"] = {"size": block_bytes(file.byte_size), "sha256s": list(file.block_sha256s)}
+    return announced
 
 
 def _announced(payload: dict[str, Any]) -> AnnouncedUpload | list[UserError]:
     if errors := user_errors(payload):
         return errors
-    upload = payload["upload"]
+    upload, media = payload["upload"], payload["media"]
     return AnnouncedUpload(
-        upload_id=upload["id"], media_id=payload["media"]["id"], target=_target(upload["target"])
+        upload_id=upload["id"],
+        media_id=media["id"],
+        status=Status(media["status"]),
+        target=any_target(upload["target"]),
     )
 
 
 def _refuse_storage_unavailable(answer: dict[str, Any]) -> None:
-    """The one answer of finalizeUpload that another attempt may better."""
-    for error in answer["finalizeUpload"]["userErrors"]:
+    """The one answer that another attempt may better."""
+    for error in next(iter(answer.values()))["userErrors"]:
         if error["code"] == "STORAGE_UNAVAILABLE":
             raise UnreachableError(error["message"])
-
-
-def _target(target: dict[str, Any] | None) -> Target | None:
-    if target is None:
-        return None
-    return Target(
-        method=target["method"],
-        url=target["url"],
-        headers={header["name"]: header["value"] for header in target["headers"]},
-        received_at=time.monotonic(),
-    )

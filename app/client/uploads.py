@@ -3,19 +3,18 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
+from app.client.announcing import Announced, Announcer
 from app.client.errors import ClientError
-from app.client.files import LocalFile, inspect
-from app.client.media import Media, Status, UserError
+from app.client.jobs import Job, batches
+from app.client.kept_uploads import KeptUploads
 from app.client.media_watch import Watcher, open_watcher
+from app.client.outcomes import Outcome
 from app.client.progress import Progress
-from app.client.transfer import Transfers, open_transfers
-from app.client.upload_api import MAX_REQUESTS, AnnouncedUpload, UploadApi, Wishes
-
-_READ_AT_ONCE = 4
-_SENT_AT_ONCE = 4
+from app.client.sending import Sender
+from app.client.transfer import open_transfers
+from app.client.upload_api import UploadApi
 
 #: Each takes a connection; whoever waits for one is told the present state when it gets it.
 _WATCHED_AT_ONCE = 16
@@ -24,59 +23,54 @@ _WATCHED_AT_ONCE = 16
 _ABORT_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How it ended with one file. `user_errors`: the service refused it. `error`: what went wrong here."""
-
-    path: Path
-    media_id: str | None = None
-    status: Status | None = None
-    media: Media | None = None
-    user_errors: Sequence[UserError] = ()
-    error: str | None = None
-
-    def succeeded(self, *, watched: bool) -> bool:
-        accepted = {Status.READY} if watched else {Status.READY, Status.PROCESSING}
-        return self.status in accepted and self.error is None
-
-
 class Uploads:
-    """`number` is a file's place in the command line."""
+    """`number` is a job's place. `connections` carry bytes at once, of as many files or of parts of one."""
 
     def __init__(
-        self, api: UploadApi, paths: Sequence[Path], wishes: Wishes, progress: Progress, *, watch: bool
+        self,
+        api: UploadApi,
+        jobs: Sequence[Job],
+        kept: KeptUploads,
+        progress: Progress,
+        *,
+        watch: bool,
+        connections: int,
     ) -> None:
         self._api = api
-        self._paths = paths
-        self._wishes = wishes
+        self._jobs = jobs
+        self._kept = kept
         self._progress = progress
         self._watch = watch
-        self._reading = asyncio.Semaphore(_READ_AT_ONCE)
-        self._sending = asyncio.Semaphore(_SENT_AT_ONCE)
+        self._connections = connections
+        self._announcer = Announcer(api, jobs, kept, progress)
+        self._sending = asyncio.Semaphore(connections)
         self._watching = asyncio.Semaphore(_WATCHED_AT_ONCE)
-        self._unfinished: set[str] = set()
-        self._transfers: Transfers
+        self._sender: Sender
         self._watcher: Watcher
+        #: How many uploads another command can go on with, once this one was interrupted.
+        self.resumable = 0
 
     async def run(self, deliver: Callable[[Outcome], Awaitable[None]]) -> None:
         """Give out one outcome a file, in the files' order, each as soon as it and those before have ended.
 
-        An interruption gives up what is not finalized; what is finalized goes on at the service.
+        An interruption keeps what goes in parts, and gives up what else is not finalized; what is finalized
+        goes on at the service.
         """
         ended: list[asyncio.Future[Outcome]] = [
-            asyncio.get_running_loop().create_future() for _ in self._paths
+            asyncio.get_running_loop().create_future() for _ in self._jobs
         ]
-        try:
-            async with (
-                open_transfers(self._api.target) as self._transfers,
-                open_watcher(self._api) as self._watcher,
-                asyncio.TaskGroup() as group,
-            ):
-                group.create_task(self._upload_all(group, ended))
-                for outcome in ended:
-                    await deliver(await outcome)
-        finally:
-            await self._abort_unfinished()
+        async with open_transfers(
+            self._api.target, self._api.sign_parts, connections=self._connections
+        ) as transfers:
+            self._sender = Sender(self._api, transfers, self._kept, self._progress)
+            try:
+                async with open_watcher(self._api) as self._watcher, asyncio.TaskGroup() as group:
+                    group.create_task(self._upload_all(group, ended))
+                    for outcome in ended:
+                        await deliver(await outcome)
+            finally:
+                self.resumable = self._sender.give_back_all()
+                await self._abort_unfinished()
 
     async def complete(self, outcome: Outcome) -> Outcome:
         """The outcome with the media as it is now: its failure, or its renditions with fresh addresses."""
@@ -91,86 +85,38 @@ class Uploads:
         return replace(outcome, status=media.status, media=media)
 
     async def _upload_all(self, group: asyncio.TaskGroup, ended: Sequence[asyncio.Future[Outcome]]) -> None:
-        """Batch after batch, so that addresses are asked for when they are needed."""
-        for start in range(0, len(ended), MAX_REQUESTS):
-            numbers = range(start, min(start + MAX_REQUESTS, len(ended)))
+        """Batch after batch: one is read and announced while the one before is sent."""
+        before: list[asyncio.Task[Outcome]] = []
+        for numbers in batches(self._jobs):
             sendings = []
-            for number, announced in (await self._announce(numbers)).items():
+            for number, announced in (await self._announcer.announce(numbers)).items():
                 if isinstance(announced, Outcome):
                     self._end(number, ended[number], announced)
                     continue
-                file, upload = announced
-                self._unfinished.add(upload.upload_id)
-                sendings.append(group.create_task(self._send(number, file, upload)))
-                group.create_task(self._follow(number, upload, sendings[-1], ended[number]))
-            if sendings:
-                await asyncio.wait(sendings)
+                self._sender.expect(announced)
+                sendings.append(group.create_task(self._send(number, announced)))
+                group.create_task(self._follow(number, sendings[-1], ended[number]))
+            if before:
+                await asyncio.wait(before)
+            before = sendings
 
-    async def _announce(
-        self, numbers: Sequence[int]
-    ) -> dict[int, tuple[LocalFile, AnnouncedUpload] | Outcome]:
-        """For each file its upload, or the outcome if it ends here already."""
-        inspected = await asyncio.gather(*[self._inspect(number) for number in numbers])
-        results: dict[int, tuple[LocalFile, AnnouncedUpload] | Outcome] = {}
-        files = {}
-        for number, file in zip(numbers, inspected, strict=True):
-            if isinstance(file, Outcome):
-                results[number] = file
-            else:
-                files[number] = file
-        try:
-            answers = await self._api.request_uploads(list(files.values()), self._wishes) if files else []
-        except ClientError as error:
-            return results | {number: self._outcome(number, error=str(error)) for number in files}
-        for (number, file), answer in zip(files.items(), answers, strict=True):
-            results[number] = (
-                (file, answer)
-                if isinstance(answer, AnnouncedUpload)
-                else self._outcome(number, user_errors=answer)
-            )
-        return results
-
-    async def _inspect(self, number: int) -> LocalFile | Outcome:
-        async with self._reading:
-            self._progress.reading(number)
-            try:
-                return await inspect(self._paths[number])
-            except ClientError as error:
-                return self._outcome(number, error=str(error))
-
-    async def _send(self, number: int, file: LocalFile, upload: AnnouncedUpload) -> Outcome:
-        """Send and finalize; the outcome is as far as it is known then."""
-        outcome = self._outcome(number, media_id=upload.media_id)
+    async def _send(self, number: int, announced: Announced) -> Outcome:
         async with self._sending:
-            self._progress.sending(number, file.byte_size)
-            try:
-                await self._transfers.send(file, upload, lambda sent: self._progress.sent(number, sent))
-                answer = await self._api.finalize(upload.upload_id)
-            except ClientError as error:
-                await self._abort([upload.upload_id])
-                return replace(outcome, status=Status.FAILED, error=str(error))
-        self._unfinished.discard(upload.upload_id)
-        if isinstance(answer, Status):
-            self._progress.status(number, answer)
-            return replace(outcome, status=answer)
-        return replace(outcome, status=Status.FAILED, user_errors=answer)
+            return await self._sender.send(number, self._jobs[number], announced)
 
     async def _follow(
-        self,
-        number: int,
-        upload: AnnouncedUpload,
-        sending: asyncio.Task[Outcome],
-        ended: asyncio.Future[Outcome],
+        self, number: int, sending: asyncio.Task[Outcome], ended: asyncio.Future[Outcome]
     ) -> None:
         outcome = await sending
-        if outcome.status is not Status.FAILED and self._watch:
+        if self._watch and outcome.error is None and outcome.status and not outcome.status.ended:
             async with self._watching:
-                outcome = await self._watch_to_the_end(number, upload, outcome)
+                outcome = await self._watch_to_the_end(number, outcome)
         self._end(number, ended, outcome)
 
-    async def _watch_to_the_end(self, number: int, upload: AnnouncedUpload, outcome: Outcome) -> Outcome:
+    async def _watch_to_the_end(self, number: int, outcome: Outcome) -> Outcome:
+        assert outcome.media_id is not None
         following = self._watcher.follow(
-            upload.media_id, lambda alive: self._progress.connection(number, alive)
+            outcome.media_id, lambda alive: self._progress.connection(number, alive)
         )
         try:
             async with aclosing(following) as statuses:
@@ -182,16 +128,6 @@ class Uploads:
             return replace(outcome, error=str(error))
         return outcome
 
-    def _outcome(
-        self,
-        number: int,
-        *,
-        media_id: str | None = None,
-        user_errors: Sequence[UserError] = (),
-        error: str | None = None,
-    ) -> Outcome:
-        return Outcome(path=self._paths[number], media_id=media_id, user_errors=user_errors, error=error)
-
     def _end(self, number: int, ended: asyncio.Future[Outcome], outcome: Outcome) -> None:
         self._progress.ended(number, outcome.status)
         ended.set_result(outcome)
@@ -199,11 +135,4 @@ class Uploads:
     async def _abort_unfinished(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(_ABORT_SECONDS):
-                await self._abort(list(self._unfinished))
-
-    async def _abort(self, upload_ids: Sequence[str]) -> None:
-        """Best effort: what is not given up expires."""
-        self._unfinished.difference_update(upload_ids)
-        await asyncio.gather(
-            *[self._api.abort(upload_id) for upload_id in upload_ids], return_exceptions=True
-        )
+                await self._sender.give_up(*self._sender.unfinished)

@@ -17,7 +17,7 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -98,7 +98,7 @@ class ArchiveWriter:
         hashing = _Hashing(self._sums)
         self._write(SUMS, hashing, byte_size, mtime_ns)
         sealed = Manifest(format=FORMAT, sums_sha256=hashing.hexdigest(), **manifest)  # type: ignore[arg-type]
-        document = json.dumps(asdict(sealed), indent=2).encode() + b"\n"
+        document = json.dumps(sealed.document(), indent=2).encode() + b"\n"
         with tempfile.SpooledTemporaryFile() as file:
             file.write(document)
             file.seek(0)

@@ -41,13 +41,14 @@ class Backup:
     missing: tuple[str, ...]
 
 
-async def back_up(settings: Settings, path: Path, *, force: bool) -> Backup:
+async def back_up(settings: Settings, path: Path, *, force: bool, database_only: bool = False) -> Backup:
     """Write the archive `path` (0600), whole or not at all; an existing file is replaced only by `force`.
 
     Works while the service runs, and starts a private PostgreSQL where none does. Takes room for the dump
-    (in the archive's directory) and the archive itself. Raises OperationError.
+    (in the archive's directory) and the archive itself. Objects on S3 are not copied, which the caller has to
+    know: without `database_only` it is refused. Raises OperationError.
     """
-    _require_source(settings)
+    _require_source(settings, database_only)
     _refuse_existing(path, force)
     with told_as_sentence("The backup", path.parent), _growing(path) as archive:
         with (
@@ -75,12 +76,17 @@ def _write(
 ) -> tuple[Manifest, tuple[str, ...]]:
     began = datetime.now(UTC)
     now_ns = int(began.timestamp()) * 1_000_000_000
-    tree = DiskTree(settings.data_dir / "objects")
     with ArchiveWriter(archive, spool_dir=spool_dir) as writer:
         byte_size = dump_file.seek(0, os.SEEK_END)
         dump_file.seek(0)
         writer.add(DUMP, dump_file, byte_size=byte_size, mtime_ns=now_ns)
-        copied = _copy_objects(writer, tree, keys_file, checkpoint)
+        copied = _Copied()
+        bucket: dict[str, object] = {}
+        if settings.bucket is None:
+            tree = DiskTree(settings.data_dir / "objects")
+            copied = _copy_objects(writer, tree, keys_file, checkpoint)
+        else:
+            bucket = {"bucket": settings.bucket}
         manifest = writer.finish(
             {
                 "darkroom": darkroom_version(),
@@ -91,6 +97,7 @@ def _write(
                 "objects": copied.objects,
                 "object_bytes": copied.byte_size,
                 "missing": copied.missing,
+                **bucket,
             },
             mtime_ns=now_ns,
         )
@@ -130,14 +137,21 @@ def darkroom_version() -> str:
     return version
 
 
-def _require_source(settings: Settings) -> None:
-    """What is not there must not be created, let alone backed up."""
+def _require_source(settings: Settings, database_only: bool) -> None:
+    """What is not there must not be created, let alone backed up; and nobody is to think that it was."""
+    if settings.bucket is not None and not database_only:
+        raise OperationError(
+            f"The objects lie in the bucket {settings.bucket}, and a backup does not copy them: keep them by "
+            "the store's own means (versions, replication), and save the database with --database-only."
+        )
+    if settings.bucket is None and database_only:
+        raise OperationError("The objects lie in the data directory, and are saved with the database.")
     if settings.database_url is None and not (settings.data_dir / "postgres").exists():
         raise OperationError(
             f"There is nothing to back up: {settings.data_dir} holds no database. "
             "Set DARKROOM_DATA_DIR to the directory that the service uses."
         )
-    if not (settings.data_dir / "objects" / INCOMING).exists():
+    if settings.bucket is None and not (settings.data_dir / "objects" / INCOMING).exists():
         raise OperationError(
             f"The object store's directory {settings.data_dir / 'objects'} has no {INCOMING}: is its disk "
             "mounted, and DARKROOM_DATA_DIR the directory that the service uses?"

@@ -30,7 +30,8 @@ async def check(settings: Settings) -> list[Finding]:
         findings.append(check_room(data_dir, settings.max_upload_bytes))
     if usable:
         findings.append(check_restore(data_dir))
-        findings.append(await check_store(data_dir))
+        if settings.bucket is None:
+            findings.append(await check_store(data_dir))
     findings.append(check_secret(settings))
     findings += check_env_file(CHECKOUT / ".env")
     return findings

@@ -1,4 +1,4 @@
-"""`backup`, `restore` and `doctor` on the command line: what they print, and their exit codes.
+"""`backup`, `restore`, `reconcile`, `doctor` and `bucket` on the command line.
 
 0: all is well. 1: not done, or done with something to look at. 130: interrupted.
 """
@@ -26,18 +26,28 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command()(backup)
     app.command()(restore)
+    app.command()(reconcile)
     app.command()(doctor)
+    bucket = typer.Typer(no_args_is_help=True, help="Look after the bucket that holds the objects.")
+    bucket.callback()(_bucket)
+    bucket.command("init")(bucket_init)
+    app.add_typer(bucket, name="bucket")
 
 
 def backup(
     file: _File,
     force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+    database_only: Annotated[
+        bool, typer.Option("--database-only", help="Where objects lie on S3: save the database alone.")
+    ] = False,
     json: _Json = False,
 ) -> None:
     """Back up the database and its objects into FILE, while the service goes on."""
     from app.operations.backup import back_up
 
-    done = _run(back_up(_settings(), file.absolute(), force=force), "nothing was kept")
+    done = _run(
+        back_up(_settings(), file.absolute(), force=force, database_only=database_only), "nothing was kept"
+    )
     if done.missing:
         names = ", ".join(done.missing)
         sys.stderr.write(
@@ -56,11 +66,54 @@ def restore(file: _File, json: _Json = False) -> None:
     _print(_restore_document(done) if json else _restore_sentence(done))
 
 
+def reconcile(
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Delete orphans, and have missing public copies made again.")
+    ] = False,
+    json: _Json = False,
+) -> None:
+    """Hold the object store and the database against each other, and say what differs.
+
+    Changes nothing without --apply. Exits with 1 where something differs that was not put right.
+    """
+    from app.operations.reconcile import document, sentences
+    from app.operations.reconcile import reconcile as run
+
+    report, hours = _run(run(_settings(), apply=apply), "run it again, and it goes on")
+    _print(document(report) if json else sentences(report, hours))
+    raise SystemExit(1 if report.left else 0)
+
+
 def doctor(json: _Json = False) -> None:
     """Look at everything that Darkroom needs, and say what is wrong and what to do. Changes nothing."""
     from app.operations.doctor import main
 
     raise SystemExit(_run(main(json=json), "the rest was not looked at"))
+
+
+def _bucket() -> None:
+    """Look after the bucket that holds the objects."""
+
+
+def bucket_init(
+    check: Annotated[bool, typer.Option("--check", help="Change nothing, only say what is missing.")] = False,
+) -> None:
+    """Make the bucket of DARKROOM_STORAGE_URL what it must be: there, private, with CORS and lifecycle rules.
+
+    What is right is left alone, and what others have set stays. Exits with 1 where something is left to do.
+    """
+    raise SystemExit(_run(_initialize(check), "run it again: what is right is left alone"))
+
+
+async def _initialize(only_check: bool) -> int:
+    from app.operations.bucket import initialize
+
+    code = 0
+    async for right, line in initialize(_settings(), only_check=only_check):
+        code |= not right
+        sys.stdout.write(f"{'' if right else 'To do: '}{line}\n")
+        sys.stdout.flush()
+    return code
 
 
 def _settings() -> "Settings":
@@ -103,6 +156,7 @@ def _backup_document(done: "Backup") -> dict[str, object]:
         "objects": manifest.objects,
         "objectBytes": manifest.object_bytes,
         "missing": manifest.missing,
+        "bucket": manifest.bucket,
         "revision": manifest.revision,
         "createdAt": manifest.created_at,
     }
@@ -110,6 +164,12 @@ def _backup_document(done: "Backup") -> dict[str, object]:
 
 def _backup_sentence(done: "Backup") -> str:
     manifest = done.manifest
+    if manifest.bucket is not None:
+        return (
+            f"Backed up the database with {manifest.media:,} media into {done.path} ({done.byte_size:,} "
+            f"bytes). Their objects, in the bucket {manifest.bucket}, are NOT in it; nor are the signing "
+            "secret and the settings."
+        )
     return (
         f"Backed up {manifest.media:,} media and {manifest.objects:,} objects into {done.path} "
         f"({done.byte_size:,} bytes). The signing secret and the settings are not in it."
@@ -123,6 +183,7 @@ def _restore_document(done: "Restored") -> dict[str, object]:
         "objects": manifest.objects,
         "objectBytes": manifest.object_bytes,
         "missing": manifest.missing,
+        "bucket": manifest.bucket,
         "archivedRevision": manifest.revision,
         "revision": done.revision,
         "createdAt": manifest.created_at,
@@ -134,6 +195,12 @@ def _restore_sentence(done: "Restored") -> str:
     manifest = done.manifest
     if done.finished_only:
         return "An interrupted restore had put everything in place; it is finished now."
+    if manifest.bucket is not None:
+        return (
+            f"Restored the database, {manifest.media:,} media, as of {manifest.created_at}. Their objects "
+            f"were in the bucket {manifest.bucket} and are read from that of the settings. Streams "
+            "begin anew (RESYNC)."
+        )
     return (
         f"Restored {manifest.media:,} media and {manifest.objects:,} objects as of {manifest.created_at}. "
         "Streams begin anew (RESYNC); with another signing secret, addresses and cursors from before end."

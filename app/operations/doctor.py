@@ -19,7 +19,7 @@ from app.settings import Settings, settings_problems
 CHECK_SECONDS = 60.0
 
 #: Modules of this package; each has `check(settings)`.
-CHECKS = ("python", "pictures", "limits", "data", "database", "programs", "network", "graphiql")
+CHECKS = ("python", "pictures", "limits", "data", "bucket", "database", "programs", "network", "graphiql")
 
 #: Those that need no settings, for when there are none that can be meant.
 CHECKS_WITHOUT_SETTINGS = ("python",)

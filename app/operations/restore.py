@@ -68,6 +68,7 @@ async def restore(settings: Settings, path: Path) -> Restored:
     reader = ArchiveReader(path)
     manifest = await in_stoppable_thread(partial(_verify, reader))
     _require_revision(manifest)
+    _require_same_kind_of_store(manifest, settings)
     data_dir = create_data_dir(settings.data_dir)
     with told_as_sentence("The restore", data_dir), only_restore(data_dir):
         return await _Restore(settings, data_dir, reader, manifest).run()
@@ -84,6 +85,19 @@ def _require_revision(manifest: Manifest) -> None:
             f"The archive is of Darkroom {manifest.darkroom}, with a database of revision "
             f"{manifest.revision}; this code knows them up to {expected_revision()}: restore it with that "
             "version or a newer one."
+        )
+
+
+def _require_same_kind_of_store(manifest: Manifest, settings: Settings) -> None:
+    if manifest.bucket is not None and settings.bucket is None:
+        raise OperationError(
+            f"The archive holds a database alone; its objects are in the bucket {manifest.bucket}. Set "
+            f"DARKROOM_STORAGE_URL=s3://{manifest.bucket}, or to the bucket that they were copied to."
+        )
+    if manifest.bucket is None and settings.bucket is not None:
+        raise OperationError(
+            f"The archive holds objects, and a restore puts none into a bucket ({settings.bucket}): unset "
+            "DARKROOM_STORAGE_URL to restore it into a data directory."
         )
 
 

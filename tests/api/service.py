@@ -97,7 +97,9 @@ class Service:
 
 
 @asynccontextmanager
-async def running_service(database_url: str, data_dir: Path, **settings: Any) -> AsyncIterator[Service]:
+async def running_service(
+    database_url: str, data_dir: Path, *, cors_origin: str = CORS_ORIGIN, **settings: Any
+) -> AsyncIterator[Service]:
     """Serve without a worker: what is queued stays queued."""
     gateway = _Gateway()
     async with serve(lambda _: gateway, websockets=True) as address:
@@ -107,7 +109,7 @@ async def running_service(database_url: str, data_dir: Path, **settings: Any) ->
             data_dir=data_dir,
             secret=SecretStr(SECRET),
             public_url=address,
-            cors_origins=(CORS_ORIGIN,),
+            cors_origins=(cors_origin,),
             **settings,
         )
         async with open_runtime(chosen) as runtime, runtime.feed.running():

@@ -282,9 +282,8 @@ async def test_parts_that_the_store_has_lost_are_sent_anew(house: Opening, data:
 async def test_an_object_of_another_size_is_a_failure(house: Opening, data: bytes, tmp_path: Path) -> None:
     home = await opened(house)
     upload_id = await begin(home.anna)
-    key = await home.anna.graphql(
-        "query ($id: ID!) { node(id: $id) { ... on Upload { key } } }", id=upload_id
-    )
+    asked = "query ($id: ID!) { node(id: $id) { ... on Upload { key } } }"
+    key: str = (await home.anna.graphql(asked, id=upload_id))["node"]["key"]
     (tmp_path / "small").write_bytes(b"small")
     await home.runtime.store.put_file(key, tmp_path / "small", content_type="image/tiff")
     [error] = (await finalize(home.anna, upload_id))["userErrors"]

@@ -65,11 +65,14 @@ async def test_a_socket_from_a_configured_page_and_from_no_page_is_welcome(clien
             assert connection.subprotocol == TRANSPORT_WS
 
 
-@pytest.mark.parametrize(("method", "path"), [("POST", "/graphql"), ("PUT", "/objects/a/b.jpg")])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/graphql"), *[(method, "/objects/a/b.jpg") for method in ("PUT", "POST", "DELETE", "GET")]],
+)
 async def test_only_pages_of_configured_origins_may_ask(client: Client, method: str, path: str) -> None:
     question = {
         "access-control-request-method": method,
-        "access-control-request-headers": "content-type,content-md5",
+        "access-control-request-headers": "content-type,content-md5,x-amz-checksum-sha256",
     }
     allowed = await client.http.options(path, headers={**question, "origin": CORS_ORIGIN})
     assert allowed.status_code == 200
@@ -171,7 +174,7 @@ async def test_requests_are_counted_by_bounded_labels(client: Client) -> None:
     await client.http.get(requested.target["url"])
     for path in ("/wp-admin/setup.php", "/graphql2", "/objectsx", f"/{requested.media_id}"):
         await client.http.get(path)
-    await client.http.delete("/livez")
+    await client.http.patch("/livez")
     after = await counts(client)
     added = {labels: after[labels] - before.get(labels, 0) for labels in after}
     assert added[("POST", "/graphql", "200")] == 1

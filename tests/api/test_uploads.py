@@ -215,6 +215,18 @@ async def test_a_hundred_files_are_requested_in_one_call(client: Client) -> None
     ]
 
 
+async def test_a_batch_costs_the_same_few_statements_for_any_number_of_files(client: Client) -> None:
+    counts = set()
+    for number in (1, 10, 100):
+        names = [f"{number} {each}" for each in range(number)]
+        inputs = [{**VALID, "tags": ["cat", "dog"], "clientMutationId": name} for name in names]
+        with client.service.statements() as statements:
+            await client.graphql(REQUEST_UPLOADS, inputs=inputs)
+        counts.add(len(statements))
+    assert len(counts) == 1, counts
+    assert max(counts) <= 12, counts
+
+
 async def test_more_than_a_hundred_files_are_refused_together(client: Client) -> None:
     before = await client.service.row_counts()
     assert await client.refusal(REQUEST_UPLOADS, inputs=[VALID] * 101) == (

@@ -116,7 +116,7 @@ def test_no_secret_stands_in_the_file() -> None:
 
 
 def test_every_variable_is_explained() -> None:
-    explained = re.findall(r"^#([A-Z_]+)=", (CHECKOUT / ".env.example").read_text(), re.MULTILINE)
+    explained = re.findall(r"^#([A-Z0-9_]+)=", (CHECKOUT / ".env.example").read_text(), re.MULTILINE)
     assert compose_variables() <= set(explained)
     assert compose_variables() - SETTINGS == {"POSTGRES_PASSWORD"}
 
@@ -139,7 +139,7 @@ def test_every_setting_reaches_the_app_or_is_left_out_on_purpose() -> None:
 def test_what_counts_for_both_is_listed_in_the_example_and_passed_on() -> None:
     _, _, section = (CHECKOUT / ".env.example").read_text().partition("# ---- docker-compose.yml only ----")
     before, _, _ = section.partition(" count for both.")
-    assert set(re.findall(r"DARKROOM_[A-Z_]+", before)) == compose_variables() - {"POSTGRES_PASSWORD"}
+    assert set(re.findall(r"DARKROOM_[A-Z0-9_]+", before)) == compose_variables() - {"POSTGRES_PASSWORD"}
 
 
 @pytest.mark.parametrize(

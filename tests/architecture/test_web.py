@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PROJECTS = sorted(path.parent for path in (CHECKOUT / "web").glob("*/package.json"))
+PROJECTS = sorted(
+    path.parent for room in ("web", "examples") for path in (CHECKOUT / room).glob("*/package.json")
+)
 
 each_project = pytest.mark.parametrize("project", PROJECTS, ids=lambda path: path.name)
 

@@ -41,7 +41,7 @@ def find() -> str:
     named = os.environ.get("DARKROOM_TEST_CHROMIUM")
     found = named or next(filter(None, map(shutil.which, PROGRAMS)), None)
     if found is None:
-        reason = "NO CHROMIUM on the PATH: GraphiQL is not tested in a browser (Debian: apt install chromium)"
+        reason = "NO CHROMIUM on the PATH: no page is tested in a browser (Debian: apt install chromium)"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
@@ -66,24 +66,37 @@ async def running_chromium(directory: Path) -> AsyncIterator[Browser]:
 
 @dataclass(kw_only=True)  # not frozen: Playwright keeps notes on the object whose methods it calls
 class Visitor:
-    """One person's browser: an empty profile with one page, and everything that went wrong in it."""
+    """One person's browser: an empty profile with one page, and everything that went wrong in it.
+
+    `others` are further origins that the page may speak to.
+    """
 
     page: Page
     origin: str
+    others: tuple[str, ...] = ()
     foreign: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
+    def may_reach(self, url: str) -> bool:
+        """Also by WebSocket."""
+        http = url.replace("ws", "http", 1) if url.startswith("ws") else url
+        return http.startswith(tuple(f"{origin}/" for origin in (self.origin, *self.others)))
+
     def note_request(self, request: Request) -> None:
-        if not request.url.startswith((f"{self.origin}/", "data:", "blob:")):
+        if not self.may_reach(request.url) and not request.url.startswith(("data:", "blob:")):
             self.foreign.append(request.url)
 
     def note_socket(self, socket: WebSocket) -> None:
-        if not socket.url.startswith(f"{self.origin.replace('http', 'ws', 1)}/"):
+        if not self.may_reach(socket.url):
             self.foreign.append(socket.url)
 
     def note_message(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:
             self.complaints.append(f"{message.type}: {message.text}")
+
+    def forgive(self, *words: str) -> None:
+        """Take back complaints with some of these words: a test that breaks something causes them."""
+        self.complaints = [each for each in self.complaints if not any(word in each for word in words)]
 
     def note_error(self, error: Exception) -> None:
         self.complaints.append(f"uncaught: {error}")
@@ -94,19 +107,20 @@ async def visitor(
     browser: Browser,
     origin: str,
     *,
+    others: tuple[str, ...] = (),
     color_scheme: ColorScheme = "light",
     width: int = 1280,
     height: int = 800,
 ) -> AsyncIterator[Visitor]:
-    """A visitor of `origin` who may go nowhere else."""
+    """A visitor of `origin` who may go nowhere else but to `others`."""
     context = await browser.new_context(
         color_scheme=color_scheme, viewport={"width": width, "height": height}
     )
     context.set_default_timeout(PATIENCE_MS)
-    visitor = Visitor(page=await context.new_page(), origin=origin)
+    visitor = Visitor(page=await context.new_page(), origin=origin, others=others)
 
     async def stay(route: Route) -> None:
-        if route.request.url.startswith(f"{origin}/"):
+        if visitor.may_reach(route.request.url):
             await route.continue_()
         else:
             visitor.foreign.append(route.request.url)

@@ -24,10 +24,10 @@ _COMMAND_SECONDS = 120
 
 
 class Service:
-    def __init__(self, data_dir: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            self.port = listener.getsockname()[1]
+    def __init__(self, data_dir: Path, *, port: int | None = None, settings: Mapping[str, str]) -> None:
+        self.port = port or free_port()
         self.origin = f"http://127.0.0.1:{self.port}"
+        self._settings = settings
         self._data_dir = data_dir
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -37,6 +37,7 @@ class Service:
             "DARKROOM_PORT": str(self.port),
             "DARKROOM_DATA_DIR": str(self._data_dir),
             "DARKROOM_WORKER_SLOTS": "2",
+            **self._settings,
         }
         self._process = subprocess.Popen(
             [sys.executable, "-m", "app", "serve"],
@@ -92,10 +93,16 @@ class Service:
             return False
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
 @contextmanager
-def running_service() -> Iterator[Service]:
+def running_service(*, port: int | None = None, **settings: str) -> Iterator[Service]:
     directory = make_reachable_directory()
-    service = Service(directory / "var")
+    service = Service(directory / "var", port=port, settings=settings)
     try:
         service.start()
         yield service

@@ -37,6 +37,8 @@ def bash_script(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         (["dow"], ["download"]),
         (["ls", "--st"], ["--status"]),
+        (["upload", "--res"], ["--resume"]),
+        (["upload", "--par"], ["--parallel"]),
         (["ls", "--status", ""], ["UPLOADING", "PROCESSING", "READY", "FAILED"]),
         (["watch", "--kind", "im"], ["IMAGE"]),
         (["completion", ""], ["bash", "zsh", "fish"]),

@@ -1,7 +1,7 @@
 """Bytes on their way to a store that answers as each test wants."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from starlette.routing import Route
 
 from app.client.errors import FileProblemError, TransferRefusedError
 from app.client.files import BLOCK_BYTES, LocalFile, inspect
+from app.client.targets import Target
 from app.client.transfer import open_transfers
-from app.client.upload_api import AnnouncedUpload, Target
 from tests.serving import serve
 
 CONTENT = bytes(range(256)) * (5 * BLOCK_BYTES // 256) + b"the rest"
@@ -67,10 +67,13 @@ async def file(tmp_path: Path) -> LocalFile:
 async def send(store: Store, file: LocalFile) -> list[int]:
     """The progress that was reported."""
     progress: list[int] = []
-    upload = AnnouncedUpload(upload_id="u", media_id="m", target=store.target())
-    async with open_transfers(store.renew) as transfers:
-        await transfers.send(file, upload, progress.append)
+    async with open_transfers(store.renew, no_parts, connections=4) as transfers:
+        await transfers.send(file, "u", store.target(), progress.append)
     return progress
+
+
+async def no_parts(upload_id: str, numbers: Sequence[int]) -> dict[int, Target]:
+    raise AssertionError("This file goes as a whole.")
 
 
 async def accept(request: Request, attempt: int) -> Response:
@@ -95,7 +98,7 @@ async def test_what_is_stored_already_is_well(file: LocalFile) -> None:
     assert (len(store.queries), store.renewals) == (1, 0)
 
 
-@pytest.mark.parametrize("status", [403, 500, 503])
+@pytest.mark.parametrize("status", [403, 409, 500, 503])
 async def test_an_expired_address_or_a_store_in_trouble_is_asked_again_with_a_fresh_address(
     file: LocalFile, status: int
 ) -> None:
@@ -124,6 +127,7 @@ async def test_a_connection_that_breaks_in_the_middle_is_made_again(file: LocalF
     [
         (403, {"code": "SIGNATURE_INVALID", "message": "No."}, "The store answers 403: No."),
         (413, {"code": "X", "message": "Too \x1b[1m large."}, "The store answers 413: Too \\x1b[1m large."),
+        (404, {"code": "X", "message": "Gone."}, "The store answers 404: Gone."),
         (307, {}, "The store answers 307."),
     ],
 )
@@ -155,9 +159,17 @@ async def test_a_file_that_changed_before_or_while_it_is_sent_is_not_stored(file
     assert store.renewals == 0
 
 
-async def test_a_checksum_that_differs_means_that_the_file_changed(file: LocalFile) -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [
+        JSONResponse({"error": {"code": "CHECKSUM_MISMATCH", "message": "Other bytes."}}, 400),
+        Response("<?xml version='1.0'?><Error><Code>BadDigest</Code><Message>No.</Message></Error>", 400),
+    ],
+    ids=["ours", "S3"],
+)
+async def test_a_checksum_that_differs_means_that_the_file_changed(file: LocalFile, answer: Response) -> None:
     async def differ(request: Request, attempt: int) -> Response:
-        return JSONResponse({"error": {"code": "CHECKSUM_MISMATCH", "message": "Other bytes."}}, 400)
+        return answer
 
     async with store_that(differ) as store:
         with pytest.raises(FileProblemError, match="changed while it was being sent"):

@@ -188,9 +188,15 @@ def test_another_service_at_the_address_is_told(service: Service, photo: Path) -
 
 @pytest.mark.parametrize(
     ("name", "sentence"),
-    [("missing.jpg", "there is no such file."), (".", "is a directory: name the files in it.")],
+    [
+        ("missing.jpg", "there is no such file."),
+        ("empty", "there are no files to upload in this folder."),
+        ("pipe", "is not a regular file."),
+    ],
 )
 def test_what_is_no_file_is_wrong_usage(photo: Path, name: str, sentence: str) -> None:
+    (photo.parent / "empty").mkdir()
+    os.mkfifo(photo.parent / "pipe")
     said = upload("http://127.0.0.1:9", photo, photo.parent / name)
     assert (said.code, said.stdout) == (2, "")
     assert said.stderr.rstrip().endswith(sentence)

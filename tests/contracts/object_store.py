@@ -2,8 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -44,34 +44,11 @@ class MovableClock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningStore:
-    """`clock` is the store's own, by which it signs.
-
-    What a backend's server can't show is told by what it has not:
-    `checks_requests`: it looks at signature, expiry, length, type and hashes of what a client sends;
-    `refuses_strangers`: it answers unsigned requests for what is not public with 403;
-    `answers_ended_uploads`: it says 404 to parts of an upload that has ended;
-    `conditional_completion`: it completes no upload where the key is taken;
-    `binds_uploads_to_keys`: an upload's id is of no use under another key;
-    `refuses_empty_completions`: it makes no object of no parts.
-    """
+    """`clock` is the store's own, by which it signs."""
 
     store: ObjectStore
     http: httpx.AsyncClient
     clock: MovableClock
-    checks_requests: bool = True
-    refuses_strangers: bool = True
-    answers_ended_uploads: bool = True
-    conditional_completion: bool = True
-    binds_uploads_to_keys: bool = True
-    refuses_empty_completions: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backend:
-    """`open` runs a store in the directory, at the endpoint of the fixture `server` if it names one."""
-
-    open: Callable[[Path, str], AbstractAsyncContextManager[RunningStore]]
-    server: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,11 +83,6 @@ async def running_disk_store(
 
     async with serve(make_app, parser=parser) as address, httpx.AsyncClient(trust_env=False) as http:
         yield RunningDiskStore(store=stores[0], http=http, clock=clock, root=root, address=address)
-
-
-BACKENDS: dict[str, Backend] = {
-    "disk": Backend(open=lambda directory, _: running_disk_store(directory / "objects")),
-}
 
 
 def sha256(data: bytes) -> str:

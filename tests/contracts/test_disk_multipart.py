@@ -6,6 +6,7 @@ import fcntl
 import os
 import resource
 import stat
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -316,6 +317,30 @@ async def test_a_part_that_is_replaced_while_the_upload_completes_is_not_lost_in
         await store.delete([KEY])
         assert files(root) == []
     assert ends >= {"changed", "completed"}
+
+
+async def test_a_part_that_is_replaced_once_it_was_copied_is_noticed(
+    store: DiskStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was acknowledged before the object is there is not left out of it."""
+    upload_id, parts = await begun(store, FIRST, LAST)
+    copied, go_on, real = threading.Event(), threading.Event(), os.copy_file_range
+
+    def copy_file_range(source: int, target: int, count: int, offset_src: int) -> int:
+        done = real(source, target, count, offset_src=offset_src)
+        copied.set()
+        assert go_on.wait(10)
+        return done
+
+    monkeypatch.setattr(os, "copy_file_range", copy_file_range)
+    completing = asyncio.create_task(completed(store, upload_id, parts))
+    await until(copied.is_set)
+    await received_part(store, upload_id, 1, b"another")
+    go_on.set()
+    with pytest.raises(PartsChangedError):
+        await completing
+    assert not (root / KEY).exists()
+    assert len(upload_files(root)) == 3
 
 
 async def test_a_part_that_comes_while_the_upload_is_aborted_is_not_kept(

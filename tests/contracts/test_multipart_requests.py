@@ -117,7 +117,6 @@ async def test_a_client_aborts(running: RunningStore) -> None:
     assert answer.status_code == 404
 
 
-@pytest.mark.needs("conditional_completion")
 async def test_a_client_cannot_complete_where_the_key_is_taken(running: RunningStore, tmp_path: Path) -> None:
     upload_id, etags = await begun(running)
     await upload(running, KEY, b"was there before")

@@ -276,7 +276,6 @@ async def test_completing_again_does_not_bring_a_deleted_object_back(running: Ru
     assert await keys(running) == []
 
 
-@pytest.mark.needs("conditional_completion")
 async def test_a_key_that_is_taken_is_found_out_by_completing(running: RunningStore, tmp_path: Path) -> None:
     upload_id, parts = await upload_parts(running, KEY, [LAST])
     await upload(running, KEY, b"was there before")
@@ -289,7 +288,6 @@ async def test_a_key_that_is_taken_is_found_out_by_completing(running: RunningSt
     assert await stored_bytes(running, KEY, tmp_path) == LAST
 
 
-@pytest.mark.needs("conditional_completion")
 async def test_of_uploads_that_complete_at_once_one_wins(running: RunningStore, tmp_path: Path) -> None:
     bodies = [bytes([letter]) * 70_000 for letter in b"abcd"]
     begun = [await upload_parts(running, KEY, [body]) for body in bodies]
@@ -354,6 +352,7 @@ async def test_an_id_that_was_never_given_is_no_upload(running: RunningStore, up
     assert await multiparts(running) == []
 
 
+@pytest.mark.needs("serves_everybody")
 async def test_parts_are_seen_by_nobody_else(running: RunningStore) -> None:
     upload_id, _ = await upload_parts(running, KEY, [LAST])
     assert await running.store.head(KEY) is None
@@ -404,6 +403,7 @@ async def test_a_range_beyond_the_source_is_a_value_error(
     assert await received(running, upload_id) == []
 
 
+@pytest.mark.needs("answers_ended_uploads")
 async def test_a_part_of_nothing_or_to_nowhere_is_refused(running: RunningStore) -> None:
     upload_id = await begin(running)
     with pytest.raises(ObjectMissingError):
@@ -413,6 +413,7 @@ async def test_a_part_of_nothing_or_to_nowhere_is_refused(running: RunningStore)
         await running.store.copy_part(KEY, "never-begun", 1, source=OTHER, offset=0, length=10)
 
 
+@pytest.mark.needs("lists_uploads_by_key")
 async def test_open_uploads_are_listed_by_key(running: RunningStore) -> None:
     names = ["a-b", "a.b", "a/b", "a/b-c/d", "ab", "b/a"]
     begun = {key: await begin(running, key) for key in reversed(names)}

@@ -243,6 +243,7 @@ async def test_a_client_that_has_the_bytes_gets_304(running: RunningStore) -> No
     assert (response.status_code, response.content) == (304, b"")
 
 
+@pytest.mark.needs("serves_everybody")
 async def test_a_missing_object_is_404(running: RunningStore) -> None:
     assert (await running.http.get(sign_get(running, KEY))).status_code == 404
 
@@ -440,6 +441,7 @@ async def test_racing_copies_and_deletions_leave_a_whole_object_or_none(
             assert await stored_bytes(running, COPY, tmp_path) == DATA
 
 
+@pytest.mark.needs("serves_everybody")
 async def test_a_public_object_is_read_by_everybody_at_its_address(running: RunningStore) -> None:
     await upload(running, KEY, DATA)
     await running.store.copy(KEY, COPY, content_type="image/webp")
@@ -451,6 +453,7 @@ async def test_a_public_object_is_read_by_everybody_at_its_address(running: Runn
     assert (head.status_code, head.headers["content-length"]) == (200, str(len(DATA)))
 
 
+@pytest.mark.needs("serves_everybody")
 async def test_a_public_object_serves_ranges_and_conditions(running: RunningStore) -> None:
     await upload(running, KEY, DATA)
     await running.store.copy(KEY, COPY, content_type="image/webp")
@@ -461,6 +464,7 @@ async def test_a_public_object_serves_ranges_and_conditions(running: RunningStor
     assert (known.status_code, known.content) == (304, b"")
 
 
+@pytest.mark.needs("serves_everybody")
 async def test_a_public_object_that_was_deleted_is_404_whatever_the_client_has(running: RunningStore) -> None:
     await upload(running, KEY, DATA)
     await running.store.copy(KEY, COPY, content_type="image/webp")

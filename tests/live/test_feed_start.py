@@ -53,7 +53,7 @@ async def test_what_is_numbered_while_a_follower_first_reads_the_log_is_not_lost
     async with asyncio.timeout(15):
         await feed.has_read.wait()  # an empty log; now it is held
     async with sessions.begin() as session:
-        await create_media(session, await media_row(sessions, owner_id), tags=[])
+        await create_media(session, [(await media_row(sessions, owner_id), [])])
     async with feed.running():
         await until(lambda: feed.status.position > 0)  # the window is made
         let_go.set()

@@ -43,7 +43,7 @@ class Owner:
     async def upload(self, *tags: str, status: MediaStatus = MediaStatus.UPLOADING) -> UUID:
         media = await media_row(self.sessions, self.id, status=status)
         async with self.sessions() as session, session.begin():
-            await create_media(session, media, tags)
+            await create_media(session, [(media, tags)])
         await self.doorbell.ring()
         return media.id
 

@@ -41,7 +41,6 @@ from services.errors import Refusal, Rejected
 from services.keys import renditions_prefix, staging_key
 from services.known_bytes import Dedup
 from services.parts import part_length, part_size
-from services.possession import ChallengeTarget
 from services.repeated_requests import RequestedUpload
 from services.upload_requests import Blocks, UploadRequest
 from services.uploads import PartsTarget
@@ -76,6 +75,7 @@ class Stored:
 
     media: Media
     upload: Upload
+    blob_owner: UUID
     content: bytes | None
     lacks: list[str]
 
@@ -146,7 +146,7 @@ class StoredBytes:
     async def send(self, owner: User, upload_id: UUID, data: bytes, *, at_most: int) -> list[bytes]:
         """Send what is still to be sent; the blocks that the store has taken."""
         media, upload = await self._rows(upload_id)
-        target = await self._services.uploads.target(media, upload)
+        target = self._services.uploads.target(media, upload)
         if isinstance(target, SignedPut):
             return [data] if await self._put(target, data) else []
         if not isinstance(target, PartsTarget):
@@ -176,11 +176,11 @@ class StoredBytes:
 
     async def prove(self, owner: User, upload_id: UUID, data: bytes) -> str:
         """Answer the challenge of the upload, if there is one, for somebody who holds `data`."""
-        target = await self._services.uploads.target(*await self._rows(upload_id))
-        if not isinstance(target, ChallengeTarget):
+        asked = await self._services.possession.challenge(*await self._rows(upload_id))
+        if asked is None:
             return "NOT_ASKED"
-        ranges = b"".join(data[offset : offset + length] for offset, length in target.ranges)
-        digest = hmac.new(target.nonce.encode(), ranges, hashlib.sha256).hexdigest()
+        ranges = b"".join(data[offset : offset + length] for offset, length in asked.ranges)
+        digest = hmac.new(asked.nonce.encode(), ranges, hashlib.sha256).hexdigest()
         return await _code(self._services.possession.answer(owner, upload_id, digest))
 
     async def delete(self, owner: User, media_id: UUID) -> None:
@@ -230,7 +230,15 @@ class StoredBytes:
                 assert len(keys) > 1, "what is READY has renditions"
             lacks = [key for key in keys if await self.runtime.store.head(key) is None]
             content = await self._content(blob.key) if shows and not lacks else None
-            found.append(Stored(media=media, upload=upload, content=content, lacks=lacks))
+            found.append(
+                Stored(
+                    media=media,
+                    upload=upload,
+                    blob_owner=blob.owner_id,
+                    content=content,
+                    lacks=lacks,
+                )
+            )
         return found
 
     async def _content(self, key: str) -> bytes:

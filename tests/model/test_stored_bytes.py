@@ -1,8 +1,10 @@
 """Two owners send, share and delete the same few files in every order; nobody loses or gains bytes."""
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 from uuid import UUID
 
 import pytest
@@ -50,8 +52,23 @@ class Asked:
     open: bool
 
 
+#: What every run has to have seen.
+EXPECTED = (
+    "known",
+    "another owner's blob",
+    "part of a file sent",
+    "READY",
+    "FAILED CHECKSUM_MISMATCH",
+    "FAILED CORRUPT_INPUT",
+    "FAILED CANCELLED",
+    "FAILED UPLOAD_EXPIRED",
+)
+
+
 class StoredMachine(RuleBasedStateMachine):
     stored: StoredBytes
+    #: What has happened in any example: a run in which too little did proves nothing.
+    seen: ClassVar[Counter[str]] = Counter()
 
     @initialize(dedup=st.sampled_from(list(Dedup)))
     def begin(self, dedup: Dedup) -> None:
@@ -65,22 +82,34 @@ class StoredMachine(RuleBasedStateMachine):
         owner=owners, data=files, hash=st.sampled_from(["none", "own", "own", "false"]), blocks=st.booleans()
     )
     def request(self, owner: int, data: bytes, hash: str, blocks: bool) -> None:
+        self._request(owner, data, hash, blocks)
+
+    @rule(owner=owners, data=files, hash=hashes, blocks=st.booleans())
+    def upload(self, owner: int, data: bytes, hash: str, blocks: bool) -> None:
+        """All that a client does, and the processing: else little would ever be known."""
+        asked = self._request(owner, data, hash, blocks)
+        self._send(asked, data, at_most=100)
+        self._finalize(asked)
+        self.process(one=False)
+
+    def _request(self, owner: int, data: bytes, hash: str, blocks: bool) -> Asked:
         false = sha256(FILES[(FILES.index(data) + 1) % len(FILES)])
         claimed = {"none": None, "own": sha256(data), "false": false}[hash]
         made = self.stored.run(
             self.stored.request(self.users[owner], data, claimed=claimed, with_blocks=blocks)
         )
-        self.asked.append(
-            Asked(
-                owner=owner,
-                media_id=made.media.id,
-                upload_id=made.upload.id,
-                data=data,
-                claimed=claimed,
-                held=len(data),
-                open=not made.upload.is_stored,
-            )
+        asked = Asked(
+            owner=owner,
+            media_id=made.media.id,
+            upload_id=made.upload.id,
+            data=data,
+            claimed=claimed,
+            held=len(data),
+            open=not made.upload.is_stored,
         )
+        self.asked.append(asked)
+        self.seen["known"] += made.upload.is_stored
+        return asked
 
     @precondition(lambda self: self.asked)
     @rule(number=chosen, other=st.sampled_from([False] * 4 + [True]), at_most=st.sampled_from([1, 100, 100]))
@@ -89,16 +118,22 @@ class StoredMachine(RuleBasedStateMachine):
         data = asked.data
         if other:
             data = next((each for each in FILES if len(each) == len(data) and each != data), data)
+        self._send(asked, data, at_most)
+
+    def _send(self, asked: Asked, data: bytes, at_most: int) -> None:
         taken = self.stored.run(
             self.stored.send(self.users[asked.owner], asked.upload_id, data, at_most=at_most)
         )
+        self.seen["part of a file sent"] += 0 < sum(map(len, taken)) < len(data)
         for body in taken:
             self.shown[asked.owner].update(map(_digest, blocks_of(body)))
 
     @precondition(lambda self: self.asked)
     @rule(number=chosen)
     def finalize(self, number: int) -> None:
-        asked = self._choose(number)
+        self._finalize(self._choose(number))
+
+    def _finalize(self, asked: Asked) -> None:
         if not self.stored.run(self.stored.finalize(self.users[asked.owner], asked.upload_id)):
             asked.open = False
 
@@ -111,6 +146,7 @@ class StoredMachine(RuleBasedStateMachine):
             assert self.dedup is Dedup.GLOBAL_FAST
             assert known
             asked.open = False
+            self.seen["proved"] += 1
             self.shown[asked.owner].update(map(_digest, blocks_of(data)))
 
     @precondition(lambda self: self.asked)
@@ -159,6 +195,8 @@ class StoredMachine(RuleBasedStateMachine):
                 assert asked.claimed is not None
                 asked.held = 0
             held[asked.owner] += asked.held
+            self.seen[f"{each.media.status} {each.media.failure_code or ''}".strip()] += 1
+            self.seen["another owner's blob"] += each.blob_owner != each.media.owner_id
             if each.content is None:
                 assert each.media.status in ("UPLOADING", "FAILED")
                 continue
@@ -195,3 +233,4 @@ def test_no_byte_is_lost_kept_or_given_away(database: str, tmp_path: Path) -> No
                 suppress_health_check=list(HealthCheck),
             ),
         )
+        assert all(StoredMachine.seen[each] for each in EXPECTED), StoredMachine.seen

@@ -98,7 +98,7 @@ class Gallery:
         media = await media_row(self.sessions, self.owner.id, status=status)
         media.visibility = visibility
         async with self.sessions.begin() as session:
-            await create_media(session, media, tags=[])
+            await create_media(session, [(media, [])])
             blob = await session.get_one(Blob, media.blob_id)
             for name in NAMES:
                 key = f"{blob.key}/image-1/{name}"

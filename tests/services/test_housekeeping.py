@@ -126,7 +126,7 @@ async def due_blob(sessions: Sessions, store: DiskStore, owner: User, tmp_path: 
 async def pending_upload(sessions: Sessions, owner: User, *, expired_for: timedelta) -> Media:
     media = await media_row(sessions, owner.id)
     async with sessions.begin() as session:
-        await create_media(session, media, tags=[])
+        await create_media(session, [(media, [])])
         session.add(
             Upload(
                 media_id=media.id,

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from app.client.errors import FileProblemError, UsageError
-from app.client.files import check_paths, guess_mime_type, inspect
+from app.client.files import guess_mime_type, inspect
+from app.client.folders import named_files
 from app.client.text import decimal_bytes, printable, sendable
 from pipeline.sniff import HEAD_BYTES
 from tests import pictures
@@ -67,7 +68,7 @@ async def test_an_empty_file_and_one_that_vanished_are_told(tmp_path: Path) -> N
 
 def test_a_name_that_no_file_can_have_is_wrong_usage() -> None:
     with pytest.raises(UsageError):
-        check_paths([Path("a\0b")])
+        named_files([Path("a\0b")])
 
 
 def test_foreign_text_is_escaped_for_the_terminal_and_made_unicode_for_the_wire() -> None:

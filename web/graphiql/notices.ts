@@ -6,10 +6,8 @@ import type { Plugin } from 'vite';
 
 const LICENCE = /^(licen[cs]e|copying|notice|thirdpartynotices)(\.(md|txt))?$/i;
 
-const INTRODUCTION = 'GraphiQL, as Darkroom serves it, contains the packages below. Each is followed by its licence.\n';
-
 /** `collect` notes the packages of a build, of the page or of a worker; `emit` writes what all of them noted. */
-export function notices(): { collect: () => Plugin; emit: () => Plugin } {
+export function notices(introduction: string): { collect: () => Plugin; emit: () => Plugin } {
   const packages = new Set<string>();
   return {
     collect: () => ({
@@ -26,7 +24,7 @@ export function notices(): { collect: () => Plugin; emit: () => Plugin } {
       generateBundle: {
         order: 'post',
         handler() {
-          const source = [INTRODUCTION, ...[...packages].map(notice).sort()].join('\n');
+          const source = [introduction, ...[...packages].map(notice).sort()].join('\n');
           this.emitFile({ type: 'asset', name: 'third-party-notices.txt', source });
         },
       },

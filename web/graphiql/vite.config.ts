@@ -3,7 +3,9 @@ import { defineConfig, type Plugin } from 'vite';
 import { notices } from './notices.ts';
 import { sources } from './sources.ts';
 
-const { collect, emit } = notices();
+const { collect, emit } = notices(
+  'GraphiQL, as Darkroom serves it, contains the packages below. Each is followed by its licence.\n',
+);
 
 const withoutImagePreview: Plugin = {
   name: 'darkroom-without-image-preview',

@@ -1,0 +1,121 @@
+"""The doctor tries the bucket as clients use it, and says what a store does not enforce."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app.operations import check_bucket
+from app.operations.bucket import initialize
+from app.operations.findings import Finding, State
+from app.settings import Settings
+from tests.contracts.s3_relay import StoreRelay
+from tests.ministack import (
+    ACCESS_KEY_ID,
+    REGION,
+    SECRET_ACCESS_KEY,
+    aws_client,
+    bucket,
+    fresh_bucket,
+    ministack,
+)
+from tests.moto_server import moto_server
+from tests.service.service import free_port
+from tests.serving import serve
+
+__all__ = ["bucket", "ministack", "moto_server"]
+
+
+def settings(endpoint: str, bucket: str, **others: Any) -> Settings:
+    values = {
+        "storage_url": f"s3://{bucket}",
+        "s3_endpoint_url": endpoint,
+        "s3_region": REGION,
+        "s3_access_key_id": ACCESS_KEY_ID,
+        "s3_secret_access_key": SECRET_ACCESS_KEY,
+    }
+    return Settings(_env_file=None, **{**values, **others})
+
+
+def states(findings: Sequence[Finding]) -> dict[str, State]:
+    return {finding.check: finding.state for finding in findings}
+
+
+async def test_a_bucket_that_was_set_up_is_well(ministack: str, bucket: str) -> None:
+    chosen = settings(ministack, bucket)
+    async for right, line in initialize(chosen, only_check=False):
+        assert right, line
+    found = await check_bucket.check(chosen)
+    # The server of the tests gives everything to everybody, and the doctor notices.
+    assert {name for name, state in states(found).items() if state is not State.OK} == {"private"}
+    expected = {"bucket", "store-clock", "signed-addresses", "overwriting", "hashes", "signatures", "private"}
+    expected |= {"bucket-bucket", "bucket-public-access", "bucket-policy", "bucket-cors", "bucket-lifecycle"}
+    assert set(states(found)) == expected
+    assert all(finding.advice for finding in found if finding.state is not State.OK)
+    async with aws_client(ministack, "s3") as s3:
+        assert (await s3.list_objects_v2(Bucket=bucket))["KeyCount"] == 0
+
+
+async def test_a_bucket_that_was_not_set_up_is_found_out(ministack: str, bucket: str) -> None:
+    found = states(await check_bucket.check(settings(ministack, bucket)))
+    for name in ("bucket-public-access", "bucket-policy", "bucket-cors", "bucket-lifecycle"):
+        assert found[name] is State.PROBLEM
+
+
+async def test_a_store_that_checks_nothing_is_found_out(moto_server: str) -> None:
+    async with fresh_bucket(moto_server) as name:
+        found = {each.check: each for each in await check_bucket.check(settings(moto_server, name))}
+    assert found["signatures"].state is State.PROBLEM
+    assert "altered and expired" in found["signatures"].sentence
+    assert found["hashes"].state is State.WARNING
+
+
+async def test_clients_that_are_sent_to_nowhere(ministack: str, bucket: str) -> None:
+    chosen = settings(ministack, bucket, s3_public_endpoint_url=f"http://127.0.0.1:{free_port()}")
+    [found] = [each for each in await check_bucket.check(chosen) if each.check == "signed-addresses"]
+    assert found.state is State.PROBLEM
+    assert "DARKROOM_S3_PUBLIC_ENDPOINT_URL" in found.advice
+
+
+async def test_clients_come_by_another_name_than_the_service(ministack: str, bucket: str) -> None:
+    async with StoreRelay(ministack).running() as relay:
+        found = await check_bucket.check(settings(ministack, bucket, s3_public_endpoint_url=relay.endpoint))
+    [addresses] = [each for each in found if each.check == "signed-addresses"]
+    assert addresses.state is State.OK
+    assert relay.endpoint in addresses.sentence
+
+
+async def _yes(request: Request) -> Response:
+    return Response(headers={"Date": "Sat, 01 Jan 2000 00:00:00 GMT", "ETag": '"x"'})
+
+
+async def test_a_server_that_says_yes_to_everything_passes_in_nothing(ministack: str, bucket: str) -> None:
+    app = Starlette(routes=[Route("/{path:path}", _yes, methods=["GET", "PUT", "HEAD", "DELETE", "POST"])])
+    async with serve(lambda _: app) as public:
+        found = states(await check_bucket.check(settings(ministack, bucket, s3_public_endpoint_url=public)))
+    for name in ("store-clock", "signed-addresses", "overwriting", "signatures", "private"):
+        assert found[name] is State.PROBLEM, name
+
+
+@pytest.mark.parametrize(
+    ("others", "words"),
+    [
+        ({"s3_endpoint_url": "http://127.0.0.1:9", "s3_connect_timeout": 0.5}, "can't be reached"),
+        ({"storage_url": "s3://no-such-bucket"}, "There is no bucket no-such-bucket"),
+    ],
+)
+async def test_a_store_that_does_not_work_is_one_finding(
+    ministack: str, bucket: str, others: dict[str, Any], words: str
+) -> None:
+    [found] = await check_bucket.check(settings(ministack, bucket, **others))
+    assert (found.check, found.state) == ("bucket", State.PROBLEM)
+    assert words in found.sentence
+
+
+async def test_on_disk_there_is_nothing_to_look_at() -> None:
+    on_disk: dict[str, Any] = {"storage_url": None}
+    assert await check_bucket.check(Settings(_env_file=None, **on_disk)) == []
