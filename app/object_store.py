@@ -1,7 +1,7 @@
 """The object store that the settings choose: a directory, or a bucket of S3."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 from app.operations.errors import OperationError
@@ -24,15 +24,12 @@ async def open_store(settings: Settings, secret: bytes) -> AsyncIterator[DiskSto
         await store.sweep_incoming()
         yield store
         return
-    opening = open_s3_store(options)
-    try:
-        s3_store = await opening.__aenter__()
-    except StorageUnavailableError as error:
-        raise OperationError(str(error)) from None
-    try:
-        yield s3_store
-    finally:
-        await opening.__aexit__(None, None, None)
+    async with AsyncExitStack() as stack:
+        try:
+            bucket = await stack.enter_async_context(open_s3_store(options))
+        except StorageUnavailableError as error:
+            raise OperationError(str(error)) from None
+        yield bucket
 
 
 def s3_options(settings: Settings) -> S3Options | None:

@@ -28,14 +28,17 @@ from services.bundle import Services
 from services.client_signing import ClientSigning
 from services.cursors import LiveCursors
 from services.delivery import Delivery
+from services.delta import Delta
 from services.feed import EventFeed
 from services.finalizing import Finalizing
 from services.housekeeping import Housekeeping
+from services.known_bytes import KnownBytes
 from services.library import Library
 from services.live import LiveEvents
 from services.lookups import Lookups
 from services.page_cursors import PageCursors
 from services.parts import Parts
+from services.possession import Possession
 from services.processing import Processing
 from services.processing_control import ProcessingControl
 from services.publications import Publications
@@ -158,8 +161,24 @@ def _services(
     publications = Publications(sessions=sessions, store=store, cdn=purged_cdn(settings))
     parts = Parts(sessions=sessions, store=store, address_lifetime=limits.address_lifetime)
     quotas = Quotas(default=settings.quota_bytes)
+    known_bytes = KnownBytes(dedup=settings.dedup, grace=limits.collection_grace)
+    possession = Possession(
+        sessions=sessions,
+        store=store,
+        doorbell=doorbell,
+        dedup=settings.dedup,
+        grace=limits.collection_grace,
+    )
     uploads = Uploads(
-        sessions=sessions, store=store, doorbell=doorbell, limits=limits, quotas=quotas, parts=parts
+        sessions=sessions,
+        store=store,
+        doorbell=doorbell,
+        limits=limits,
+        quotas=quotas,
+        parts=parts,
+        known_bytes=known_bytes,
+        possession=possession,
+        delta=Delta(sessions=sessions, store=store, parts=parts),
     )
     processing = Processing(
         sessions=sessions,
@@ -167,6 +186,9 @@ def _services(
         doorbell=doorbell,
         limits=replace(ImageLimits(), max_pixels=settings.max_pixels),
         work_dir=work_dir,
+        known_bytes=known_bytes,
+        multipart_bytes=limits.multipart_bytes,
+        grace=limits.collection_grace,
     )
     tag_deletion = TagDeletion(sessions=sessions, doorbell=doorbell)
     return Services(
@@ -177,6 +199,7 @@ def _services(
             sessions=sessions, store=store, doorbell=doorbell, parts=parts, grace=limits.collection_grace
         ),
         quotas=quotas,
+        possession=possession,
         library=Library(
             sessions=sessions,
             doorbell=doorbell,

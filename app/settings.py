@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from services.known_bytes import Dedup
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 #: What one PUT may carry on S3, and therefore here: 5 GiB.
@@ -167,6 +169,12 @@ class Settings(BaseSettings):
         None,
         ge=0,
         description="What the originals of one user may hold in all, in bytes. Default: no limit.",
+    )
+    dedup: Dedup = Field(
+        Dedup.OWNER,
+        description="Whose equal files are kept once: owner, of each user; global, of all users, once they "
+        "were sent and verified; global-fast, and a user who proves to hold the bytes need not send them. "
+        "docs/security.md says what the last two tell of others.",
     )
     max_pixels: int = Field(
         100_000_000, ge=1, description="The largest picture decoded: width × height × frames."

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.models import Blob, DeletionOutbox, Media, Rendition, utc_now
+from db.models import Blob, BlobBlock, DeletionOutbox, Media, Rendition, utc_now
 
 
 async def give_to_collector(session: AsyncSession, blob_id: UUID, *, grace: timedelta) -> None:
@@ -35,15 +35,18 @@ async def lock_due(session: AsyncSession, *, limit: int) -> Sequence[DeletionOut
 async def forget_unneeded(session: AsyncSession, blob_id: UUID) -> bool:
     """Remove the blob's row and its renditions' if no media needs it; True when it is not needed.
 
-    A blob that a media still names, whose bytes were given up, keeps its row. After the commit nobody can
-    come to need it.
+    A blob that a media still names, whose bytes were given up, keeps its row, by which it is known no more.
+    After the commit nobody can come to need it. Of several blobs in one transaction, by id.
     """
     await session.exec(select(Blob.id).where(col(Blob.id) == blob_id).with_for_update())
     if await _is_needed(session, blob_id):
         return False
     await session.exec(delete(Rendition).where(col(Rendition.blob_id) == blob_id))
+    await session.exec(delete(BlobBlock).where(col(BlobBlock.blob_id) == blob_id))
     named = select(Media.id).where(col(Media.blob_id) == blob_id)
     await session.exec(delete(Blob).where(col(Blob.id) == blob_id, ~named.exists()))
+    forgotten = update(Blob).where(col(Blob.id) == blob_id)
+    await session.exec(forgotten.values(sha256=None, verified_at=None, etag=None, recipe=None, facts=None))
     return True
 
 
@@ -60,3 +63,12 @@ async def leave_outbox(session: AsyncSession, blob_id: UUID, *, leased_until: da
             col(DeletionOutbox.blob_id) == blob_id, col(DeletionOutbox.not_before) == leased_until
         )
     )
+
+
+async def add_renditions(session: AsyncSession, renditions: Sequence[Rendition]) -> None:
+    """Insert those that are not there: media that share a blob may be worked on at once, and make the same
+    ones.
+    """
+    if renditions:
+        statement = insert(Rendition).values([rendition.model_dump() for rendition in renditions])
+        await session.exec(statement.on_conflict_do_nothing(index_elements=["blob_id", "recipe", "name"]))

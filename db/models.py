@@ -73,6 +73,8 @@ class StepStatus(StrEnum):
     RUNNING = "RUNNING"
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
+    #: What it would have made was there already.
+    SKIPPED = "SKIPPED"
     CANCELLED = "CANCELLED"
 
 

@@ -4,13 +4,27 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import DateTime, Result, and_, delete, func, literal, literal_column, text, union, update
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    Result,
+    and_,
+    delete,
+    func,
+    literal,
+    literal_column,
+    or_,
+    text,
+    union,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.models import (
     IS_UNFINISHED,
+    Blob,
     Media,
     MediaStatus,
     Publication,
@@ -59,10 +73,31 @@ async def renditions_of_media(session: AsyncSession, media_id: UUID) -> Sequence
     statement = (
         select(Rendition)
         .join(Media, col(Media.blob_id) == col(Rendition.blob_id))
-        .where(col(Media.id) == media_id)
+        .join(Blob, col(Blob.id) == col(Rendition.blob_id))
+        .where(col(Media.id) == media_id, is_shown())
         .order_by(col(Rendition.id))
     )
     return (await session.exec(statement)).all()
+
+
+def is_shown() -> ColumnElement[bool]:
+    """Of a rendition and its blob: whether its recipe is the one by which everything was made."""
+    return or_(col(Blob.recipe).is_(None), col(Rendition.recipe) == col(Blob.recipe))
+
+
+async def renew_publications(session: AsyncSession, blob_id: UUID) -> Sequence[UUID]:
+    """Take for unmade the copies of media whose blob has just got other renditions; the media's ids.
+
+    What was copied from the former ones stays beneath the same prefix until it is withdrawn.
+    """
+    shown = select(col(Media.id)).where(col(Media.blob_id) == blob_id)
+    statement = (
+        update(Publication)
+        .where(col(Publication.media_id).in_(shown), col(Publication.published_at).is_not(None))
+        .values(published_at=None)
+        .returning(col(Publication.media_id))
+    )
+    return (await session.exec(statement)).scalars().all()
 
 
 async def is_recorded(session: AsyncSession, prefix: str) -> bool:

@@ -16,8 +16,10 @@ from schema.enums import Disposition
 from schema.ids import global_id
 from schema.scalars import URL, BigInt
 from schema.types import (
+    ByteRange,
     HttpHeader,
     MultipartUploadTarget,
+    PossessionChallenge,
     SignedUrl,
     SingleUploadTarget,
     StoredUploadTarget,
@@ -29,6 +31,7 @@ from services.delivery import Address
 from services.errors import StorageUnavailable
 from services.library import MediaPage
 from services.pages import PageRequest, page_request
+from services.possession import Challenge
 from services.uploads import PartsTarget, StoredTarget
 from storage.objects import Disposition as StoreDisposition
 from storage.objects import SignedGet, SignedPut
@@ -98,12 +101,16 @@ class RequestContext:
         return self.services.quotas.of(user)
 
     async def upload_target(self, media: models.Media, upload: models.Upload) -> UploadTarget | None:
-        target = self.services.uploads.target(media, upload)
+        challenge = await self.services.possession.challenge(media, upload)
+        target = challenge or self.services.uploads.target(media, upload)
         match target:
             case None:
                 return None
             case StoredTarget():
                 return StoredUploadTarget(media_id=strawberry.ID(global_id("Media", target.media_id)))
+            case Challenge():
+                ranges = [ByteRange(offset=BigInt(offset), length=length) for offset, length in target.ranges]
+                return PossessionChallenge(nonce=target.nonce, ranges=ranges)
             case PartsTarget():
                 return MultipartUploadTarget(
                     media_row=media,

@@ -61,6 +61,10 @@ class Mutation:
         resolver=upload_resolvers.sign_upload_parts,
         description="Addresses for parts of an upload, as often as they are asked for: an expired one too.",
     )
+    answer_possession_challenge = strawberry.mutation(
+        resolver=upload_resolvers.answer_possession_challenge,
+        description="Prove that one holds the bytes of an upload instead of sending them; there is one try.",
+    )
     sign_upload_request = strawberry.mutation(
         resolver=upload_resolvers.sign_upload_request,
         description="Sign one request of the S3 API, for Uppy's aws-s3 plugin and the like: what sends the "

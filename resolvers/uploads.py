@@ -99,6 +99,19 @@ async def finalize_upload(info: Info, upload_id: UploadId) -> MediaPayload:
     return MediaPayload(media=Media.of(row))
 
 
+async def answer_possession_challenge(
+    info: Info,
+    upload_id: UploadId,
+    digest: Annotated[str, strawberry.argument(description="The HMAC-SHA-256 of the ranges' bytes, in hex.")],
+) -> MediaPayload:
+    possession = info.context.services.possession
+    try:
+        row = await possession.answer(info.context.viewer, _row_id(upload_id), digest)
+    except Refusal as refusal:
+        return MediaPayload(user_errors=user_errors(refusal))
+    return MediaPayload(media=Media.of(row))
+
+
 async def abort_upload(info: Info, upload_id: UploadId) -> UploadPayload:
     try:
         media, upload = await info.context.services.uploads.abort(info.context.viewer, _row_id(upload_id))

@@ -15,7 +15,9 @@ class RequestUploadPayload:
     client_mutation_id: str | None = strawberry.field(
         default=None, description="The name that the client gave this request."
     )
-    media: Media | None = strawberry.field(default=None, description="The new media, UPLOADING.")
+    media: Media | None = strawberry.field(
+        default=None, description="The new media: UPLOADING, or further where its bytes were stored already."
+    )
     upload: Upload | None = strawberry.field(default=None, description="Where its bytes go.")
     user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
 

@@ -206,8 +206,27 @@ class StoredUploadTarget:
     media_id: strawberry.ID = strawberry.field(description="The media that shows them.")
 
 
+@strawberry.type(description="A stretch of a file.")
+class ByteRange:
+    offset: BigInt = strawberry.field(description="Where it begins, in bytes from the file's beginning.")
+    length: int = strawberry.field(description="How many bytes it has.")
+
+
+@strawberry.type(
+    description="These bytes are stored already: prove with `answerPossessionChallenge` that you hold them "
+    "too, instead of sending them. There is one try; after a wrong answer they are sent as usual."
+)
+class PossessionChallenge:
+    nonce: str = strawberry.field(
+        description="The key of the HMAC-SHA-256: the bytes of this text as it stands, in UTF-8."
+    )
+    ranges: list[ByteRange] = strawberry.field(
+        description="What is digested: the bytes of these ranges one after the other, in this order."
+    )
+
+
 UploadTarget = Annotated[
-    SingleUploadTarget | MultipartUploadTarget | StoredUploadTarget,
+    SingleUploadTarget | MultipartUploadTarget | StoredUploadTarget | PossessionChallenge,
     strawberry.union("UploadTarget", description="Where the bytes of an upload go."),
 ]
 
@@ -337,6 +356,8 @@ class Media(Node):
             RenditionRole | None, strawberry.argument(description="Only those for this purpose.")
         ] = None,
     ) -> list[Rendition]:
+        if self.row.status is not MediaStatus.READY:
+            return []  # another media may show the same bytes already
         rows = await info.context.renditions_of_blob.load(self.row.blob_id)
         return [Rendition.of(row, self.row) for row in rows if role is None or row.role is role]
 

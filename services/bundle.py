@@ -10,6 +10,7 @@ from services.library import Library
 from services.live import LiveEvents
 from services.lookups import Lookups
 from services.parts import Parts
+from services.possession import Possession
 from services.processing import Processing
 from services.processing_control import ProcessingControl
 from services.publications import Publications
@@ -26,6 +27,7 @@ class Services:
     parts: Parts
     finalizing: Finalizing
     quotas: Quotas
+    possession: Possession
     library: Library
     tags: Tags
     tag_deletion: TagDeletion

@@ -26,7 +26,7 @@ from services.errors import (
     SizeMismatch,
     StorageUnavailable,
 )
-from services.keys import is_staging
+from services.keys import is_staging, staging_key
 from services.parts import Parts, missing_parts, storage_refusals
 from services.processing_steps import start_processing
 from services.upload_rows import (
@@ -181,6 +181,8 @@ class Finalizing:
             blob = await session.get(Blob, media.blob_id)
         if blob is None:
             return sent
+        if upload.key != staging_key(blob.key):
+            return None  # somebody else finalized it, and the media shows bytes that were here already
         if sent is None:
             return await self.store.head(blob.key)
         if sent.byte_size != media.size:

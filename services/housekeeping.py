@@ -79,6 +79,7 @@ class Housekeeping:
             Chore(name="prune_events", due=EVERY_TEN_MINUTES, work=self.prune_events),
             Chore(name="prune_job_log", due=EVERY_TEN_MINUTES, work=self.prune_job_log),
             Chore(name="forget_keys", due=EVERY_TEN_MINUTES, work=self.forget_keys),
+            Chore(name="forget_challenges", due=EVERY_TEN_MINUTES, work=self.uploads.possession.forget),
         )
 
     async def run(self) -> None:
@@ -99,7 +100,7 @@ class Housekeeping:
             due = await lock_due(session, limit=limit)
             removals: list[tuple[UUID, str]] = []
             leased_until = utc_now() + REMOVAL_LEASE
-            for row in due:
+            for row in sorted(due, key=lambda row: row.blob_id):
                 if await forget_unneeded(session, row.blob_id):
                     row.not_before = leased_until
                     removals.append((row.blob_id, row.key))

@@ -10,12 +10,14 @@ from typing import Any, Protocol
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from db.models import Blob, FailureCode, Media, MediaKind, Rendition, RenditionRole, utc_now
+from db.blobs import add_renditions
+from db.models import Blob, FailureCode, Media, MediaKind, Rendition, RenditionRole
 from pipeline.facts import DrawingFacts, ImageFacts, RenditionFile
 from pipeline.images import inspect_image, render_image
 from pipeline.limits import ImageLimits
 from pipeline.recipe import DRAWING_TYPE, RECIPE
 from services.keys import rendition_key
+from services.parts import part_size
 from services.processing_steps import INSPECT, RENDITIONS
 from services.step_failures import ClaimMismatch
 from storage.objects import FetchedObject, ObjectStore
@@ -23,28 +25,33 @@ from storage.objects import FetchedObject, ObjectStore
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepInput:
-    """What a step works on; `directory` is its own, private and removed afterwards."""
+    """What a step works on; `directory` is its own, private and removed afterwards.
+
+    Larger files than `multipart_bytes` come in parts, so their parts' hashes are worth knowing.
+    """
 
     media: Media
     blob: Blob
     store: ObjectStore
     directory: Path
     limits: ImageLimits
+    multipart_bytes: int
 
 
 class StepOutcome(Protocol):
-    async def record(self, session: AsyncSession, blob: Blob) -> dict[str, Any]:
-        """Write what was found; the values that change on the media come back."""
+    async def record(self, session: AsyncSession) -> dict[str, Any]:
+        """Write what was made; the values that change on the media come back."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspected:
+    """`fetched` is what the stored bytes were proved to be."""
+
     facts: ImageFacts | DrawingFacts
     fetched: FetchedObject
 
-    async def record(self, session: AsyncSession, blob: Blob) -> dict[str, Any]:
-        blob.sha256, blob.verified_at = self.fetched.sha256, utc_now()
+    async def record(self, session: AsyncSession) -> dict[str, Any]:
         return {
             "kind": MediaKind.IMAGE,
             "detected_mime_type": self.facts.mime_type,
@@ -59,14 +66,16 @@ class Rendered:
     details: dict[str, Any] | None
     renditions: tuple[Rendition, ...]
 
-    async def record(self, session: AsyncSession, blob: Blob) -> dict[str, Any]:
-        session.add_all(self.renditions)
+    async def record(self, session: AsyncSession) -> dict[str, Any]:
+        await add_renditions(session, self.renditions)
         return {"details": self.details}
 
 
 async def inspect(step: StepInput) -> Inspected:
     """Prove that the stored bytes are what was announced, then read what they are from their header."""
-    source, fetched = await _fetch(step, size=step.media.size, sha256=step.media.sha256)
+    size = step.media.size
+    block_size = part_size(size) if size > step.multipart_bytes else None
+    source, fetched = await _fetch(step, size=size, sha256=step.media.sha256, block_size=block_size)
     facts = await inspect_image(source, step.directory, step.limits)
     return Inspected(facts=facts, fetched=fetched)
 
@@ -96,9 +105,11 @@ def _details(facts: ImageFacts | DrawingFacts) -> dict[str, Any] | None:
     return {"width": facts.width, "height": facts.height, "animated": facts.animated, "thumbhash": None}
 
 
-async def _fetch(step: StepInput, *, size: int, sha256: str | None) -> tuple[Path, FetchedObject]:
+async def _fetch(
+    step: StepInput, *, size: int, sha256: str | None, block_size: int | None = None
+) -> tuple[Path, FetchedObject]:
     path = step.directory / "original"
-    fetched = await step.store.fetch(step.blob.key, path)
+    fetched = await step.store.fetch(step.blob.key, path, block_size=block_size)
     if fetched.byte_size != size:
         raise ClaimMismatch(
             FailureCode.SIZE_MISMATCH,

@@ -20,9 +20,16 @@ _COPY = re.compile(rf"({PUBLIC_PREFIX}[0-9a-f]{{{2 * _PUBLIC_PREFIX_BYTES}}})/.+
 _STAGING_PREFIX = "staging/"
 
 
-def original_key(owner_id: UUID, blob_id: UUID, mime_type: str, at: datetime) -> str:
-    """`<owner>/<yyyy>/<mm>/<dd>/<blob>.<ext>`; the extension follows the declared type."""
-    return f"{owner_id}/{at:%Y/%m/%d}/{blob_id}.{ACCEPTED[mime_type]}"
+#: Where originals lie that media of several owners may come to show: their addresses name nobody.
+SHARED_PREFIX = "shared"
+
+
+def original_key(owner_id: UUID | None, blob_id: UUID, mime_type: str, at: datetime) -> str:
+    """`<owner>/<yyyy>/<mm>/<dd>/<blob>.<ext>`, or `shared/…` without an owner.
+
+    The extension follows the declared type.
+    """
+    return f"{owner_id or SHARED_PREFIX}/{at:%Y/%m/%d}/{blob_id}.{ACCEPTED[mime_type]}"
 
 
 def staging_key(original: str) -> str:

@@ -9,6 +9,7 @@ from sqlmodel import col, select
 from db.media import media_by_ids
 from db.media_lists import in_sight
 from db.models import Blob, Media, Publication, Rendition, Tag, Upload, User
+from db.publications import is_shown
 from db.sessions import Sessions
 from db.tags import tags_by_media
 
@@ -51,7 +52,8 @@ class Lookups:
         """The narrowest first, then by name."""
         statement = (
             select(Rendition)
-            .where(col(Rendition.blob_id).in_(blob_ids))
+            .join(Blob, col(Blob.id) == col(Rendition.blob_id))
+            .where(col(Rendition.blob_id).in_(blob_ids), is_shown())
             .order_by(col(Rendition.width), col(Rendition.name))
         )
         renditions: dict[UUID, list[Rendition]] = {}

@@ -20,6 +20,9 @@ from services.upload_rows import UPLOAD_ID, find_pending
 from storage.errors import MultipartMissingError, StorageError, StorageUnavailableError
 from storage.objects import MAX_PARTS, MIN_PART_BYTES, ObjectStore, SignedPut, StoredPart
 
+#: The largest file that is sent in one PUT, in bytes, unless a setting says otherwise.
+MULTIPART_BYTES = 100 * 1024**2
+
 #: How many parts one call signs.
 MAX_SIGNED = 100
 

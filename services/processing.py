@@ -30,11 +30,16 @@ from db.models import (
     Visibility,
     utc_now,
 )
+from db.publications import renew_publications
 from db.sessions import Sessions
 from db.steps import claim_step, holds_step, lock_held_step, stranded_steps, touch_step
+from db.tags import hold_tags
 from pipeline.limits import ImageLimits
+from pipeline.recipe import RECIPE
 from pubsub.doorbell import Doorbell
-from services.image_steps import WORK, StepInput, StepOutcome
+from services.image_steps import WORK, Inspected, StepInput, StepOutcome
+from services.known_bytes import KnownBytes, facts_of, is_complete, learn
+from services.parts import MULTIPART_BYTES
 from services.processing_steps import queue_step, succeed_step
 from services.publications import queue_publication
 from services.step_failures import StepFailure, failure_of
@@ -88,13 +93,18 @@ class _Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Processing:
-    """`work_dir` is where the private copies lie while they are worked on; `grace` is the collector's."""
+    """`work_dir` is where the private copies lie while they are worked on; `grace` is the collector's.
+
+    Of files larger than `multipart_bytes` the parts are known too, for later uploads.
+    """
 
     sessions: Sessions
     store: ObjectStore
     doorbell: Doorbell
     limits: ImageLimits
     work_dir: Path
+    known_bytes: KnownBytes
+    multipart_bytes: int = MULTIPART_BYTES
     grace: timedelta = COLLECTION_GRACE
 
     async def run_step(self, step_id: UUID, *, expected_attempt: int, job_id: int) -> None:
@@ -186,6 +196,7 @@ class Processing:
                     store=self.store,
                     directory=Path(directory),
                     limits=self.limits,
+                    multipart_bytes=self.multipart_bytes,
                 )
             )
 
@@ -195,15 +206,21 @@ class Processing:
             if held is None:
                 return
             media, step = held
+            await hold_tags(session, media.owner_id)  # before any blob's row: see docs/architecture.md
+            values = await outcome.record(session)
             blob = await session.get_one(Blob, media.blob_id)
-            values = await outcome.record(session, blob)
+            is_done = False
+            if isinstance(outcome, Inspected):
+                blob = await self.known_bytes.settle_on(session, media, blob, outcome.fetched)
+                is_done = is_complete(blob)
+                values |= {"blob_id": blob.id, **(facts_of(blob) if is_done else {})}
             event = MediaEventType.UPDATED
-            if await succeed_step(session, step):
+            if await succeed_step(session, step, skip_others=is_done):
                 event = MediaEventType.STATUS_CHANGED
                 values |= {"status": MediaStatus.READY, "ready_at": utc_now()}
             await change_media(session, media, event, **values)
-            if media.status is MediaStatus.READY and media.visibility is Visibility.PUBLIC:
-                await queue_publication(session, media.id)
+            if media.status is MediaStatus.READY:
+                await _complete(session, media, step, blob)
         await self.doorbell.ring()
 
     async def _settle(self, claim: _Claim, failure: StepFailure) -> None:
@@ -220,10 +237,11 @@ class Processing:
             step.failure_code, step.failure_message = failure.code, failure.message
             step.finished_at = step.updated_at = utc_now()
             values = _failed(failure, step)
-            if failure.code in _NOT_AS_ANNOUNCED:
+            if is_given_up := failure.code in _NOT_AS_ANNOUNCED:
                 values["held_bytes"] = 0
-                await give_to_collector(session, media.blob_id, grace=self.grace)
             await change_media(session, media, MediaEventType.STATUS_CHANGED, **values)
+            if is_given_up:
+                await give_to_collector(session, media.blob_id, grace=self.grace)
         await self.doorbell.ring()
 
     async def _hand_back(self, claim: _Claim) -> None:
@@ -256,6 +274,19 @@ async def _lock_held(session: AsyncSession, claim: _Claim) -> tuple[Media, Proce
         log.info("step_overtaken", **_names(claim))
         return None
     return media, step
+
+
+async def _complete(session: AsyncSession, media: Media, step: ProcessingStep, blob: Blob) -> None:
+    """What else is due in the transaction in which a media becomes READY."""
+    if not is_complete(blob) and step.recipe == RECIPE:
+        is_renewed = blob.recipe is not None
+        learn(blob, media)
+        await session.flush()
+        if is_renewed:
+            for other in await renew_publications(session, blob.id):
+                await queue_publication(session, other)
+    if media.visibility is Visibility.PUBLIC:
+        await queue_publication(session, media.id)
 
 
 def _failed(failure: StepFailure, step: ProcessingStep) -> dict[str, Any]:

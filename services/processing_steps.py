@@ -19,6 +19,9 @@ IMAGE_DAG: dict[str, tuple[str, ...]] = {INSPECT: (), RENDITIONS: (INSPECT,)}
 #: What a step may be in that is still to be done: the nearest to its end first.
 UNFINISHED = (StepStatus.RUNNING, StepStatus.QUEUED, StepStatus.PENDING)
 
+#: What a step may be in that is not to be done.
+DONE = (StepStatus.SUCCEEDED, StepStatus.SKIPPED)
+
 #: The queue's entrypoint that runs any step.
 STEP_ENTRYPOINT = "processing_step"
 
@@ -54,7 +57,7 @@ async def restart_processing(
     if any(step.recipe != RECIPE for step in steps):
         steps = await _renew_steps(session, media, steps)
         chosen = {step.name for step in steps}
-    anew = {step.name for step in steps if step.status is not StepStatus.SUCCEEDED} | set(chosen)
+    anew = {step.name for step in steps if step.status not in DONE} | set(chosen)
     while waiting := {step.name for step in steps if not anew.isdisjoint(step.depends_on)} - anew:
         anew |= waiting
     for step in steps:
@@ -98,14 +101,26 @@ def cancel_steps(steps: Iterable[ProcessingStep]) -> str:
     return unfinished[0].name
 
 
-async def succeed_step(session: AsyncSession, step: ProcessingStep) -> bool:
-    """Finish a held step and queue those that waited for it; True when it was the last one."""
+async def succeed_step(session: AsyncSession, step: ProcessingStep, *, skip_others: bool = False) -> bool:
+    """Finish a held step and queue those that waited for it; True when none is left to be done.
+
+    With `skip_others` none is: what they would make is there already.
+    """
     step.status = StepStatus.SUCCEEDED
     step.finished_at = step.updated_at = utc_now()
     await session.flush()
     steps = await steps_of(session, step.media_id)
+    if skip_others:
+        _skip_steps(steps)
     await _queue_runnable(session, steps)
-    return all(other.status is StepStatus.SUCCEEDED for other in steps)
+    return all(other.status in DONE for other in steps)
+
+
+def _skip_steps(steps: Iterable[ProcessingStep]) -> None:
+    for step in steps:
+        if step.status in UNFINISHED:
+            step.status = StepStatus.SKIPPED
+            step.finished_at = step.updated_at = utc_now()
 
 
 async def queue_step(session: AsyncSession, step: ProcessingStep, *, delay: timedelta | None = None) -> None:
@@ -119,7 +134,7 @@ async def queue_step(session: AsyncSession, step: ProcessingStep, *, delay: time
 
 
 async def _queue_runnable(session: AsyncSession, steps: Iterable[ProcessingStep]) -> None:
-    done = {step.name for step in steps if step.status is StepStatus.SUCCEEDED}
+    done = {step.name for step in steps if step.status in DONE}
     for step in steps:
         if step.status is StepStatus.PENDING and done.issuperset(step.depends_on):
             await queue_step(session, step)

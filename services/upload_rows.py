@@ -91,7 +91,6 @@ async def end_upload(
 ) -> None:
     """Fail the locked media and give up its bytes: the collector takes what is stored, or still comes."""
     upload.status = status
-    await give_to_collector(session, media.blob_id, grace=grace)
     await change_media(
         session,
         media,
@@ -101,6 +100,7 @@ async def end_upload(
         failure_message=message,
         held_bytes=0,
     )
+    await give_to_collector(session, media.blob_id, grace=grace)
 
 
 def no_such_upload() -> NotFound:

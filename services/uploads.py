@@ -7,7 +7,7 @@ enforces, and compared with the stored bytes when they are processed.
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -31,9 +31,12 @@ from db.sessions import Sessions
 from db.tags import ensure_tags, hold_tags, link_tags
 from pubsub.doorbell import Doorbell
 from services import keys
+from services.delta import Delta
 from services.errors import Conflict, InvalidInput, NotFound, QuotaExceeded, Rejected
 from services.formats import kind_of
-from services.parts import Parts, part_count, part_size
+from services.known_bytes import KnownBytes, show_known
+from services.parts import MULTIPART_BYTES, Parts, part_count, part_size
+from services.possession import Possession
 from services.quotas import Quotas
 from services.repeated_requests import RequestedUpload, answer_repeated, find_repeated
 from services.upload_requests import CleanUploadRequest, UploadRequest, clean_request
@@ -54,7 +57,7 @@ class UploadLimits:
     """
 
     max_bytes: int
-    multipart_bytes: int = 100 * 1024**2
+    multipart_bytes: int = MULTIPART_BYTES
     staging: bool = False
     address_lifetime: timedelta = timedelta(minutes=5)
     upload_lifetime: timedelta = timedelta(hours=24)
@@ -87,6 +90,9 @@ class Uploads:
     limits: UploadLimits
     quotas: Quotas
     parts: Parts
+    known_bytes: KnownBytes
+    possession: Possession
+    delta: Delta
 
     async def request(
         self, owner: User, requests: Sequence[UploadRequest]
@@ -109,6 +115,8 @@ class Uploads:
             created = await self._create_all(session, owner, fresh)
             answered = created | await answer_repeated(session, owner, repeated)
         await self.doorbell.ring()
+        made = [each for each in created.values() if isinstance(each, RequestedUpload)]
+        await self.delta.copy_known(owner, made)
         return [request if isinstance(request, Rejected) else answered[request] for request in checked]
 
     def _checked(self, request: UploadRequest) -> CleanUploadRequest | Rejected:
@@ -123,19 +131,23 @@ class Uploads:
         if not requests:
             return {}
         # All tags first and in one order: two calls at once can't wait for each other.
-        if any(request.tags for request in requests):
+        if any(request.tags or request.sha256 for request in requests):
             await hold_tags(session, owner.id)
         refused = await self._reserve(session, owner, requests)
         fitting = [request for request in requests if request not in refused]
         names = {slug: name for request in fitting for slug, name in request.tags.items()}
         tags = await ensure_tags(session, owner.id, names)
-        created = {request: self._create(session, owner, request) for request in fitting}
+        known = await self.known_bytes.find(session, owner, fitting)
+        created = {request: self._create(session, owner, request, known.get(request)) for request in fitting}
         await create_media(session, [(made.media, request.tags) for request, made in created.items()])
         session.add_all(made.upload for made in created.values())
         await link_tags(
             session,
             [(made.media.id, tags[slug].id) for request, made in created.items() for slug in request.tags],
         )
+        await self.possession.pose(session, owner, created)
+        for request, blob in known.items():
+            await show_known(session, created[request].media, blob)
         return {**created, **refused}
 
     async def _reserve(
@@ -153,16 +165,17 @@ class Uploads:
         await release_keys(session, owner.id, [request.media_id for request in refused])
         return refused
 
-    def _create(self, session: AsyncSession, owner: User, request: CleanUploadRequest) -> RequestedUpload:
-        """What is to be inserted; the session has got the blob only."""
+    def _create(
+        self, session: AsyncSession, owner: User, request: CleanUploadRequest, known: Blob | None
+    ) -> RequestedUpload:
+        """What is to be inserted; the session has got the blob only. UPLOADING, also where that is known."""
         now = utc_now()
-        blob_id = new_id()
-        key = keys.original_key(owner.id, blob_id, request.mime_type, now)
-        in_parts = request.size > self.limits.multipart_bytes
+        blob = known or self._new_blob(owner, request, now)
+        in_parts = known is None and request.size > self.limits.multipart_bytes
         media = Media(
             id=request.media_id,
             owner_id=owner.id,
-            blob_id=blob_id,
+            blob_id=blob.id,
             kind=kind_of(request.mime_type),
             status=MediaStatus.UPLOADING,
             visibility=request.visibility,
@@ -179,15 +192,21 @@ class Uploads:
         )
         upload = Upload(
             media_id=media.id,
-            key=keys.staging_key(key) if self.limits.staging else key,
+            key=keys.staging_key(blob.key) if self.limits.staging and known is None else blob.key,
             md5=request.md5,
             part_size=part_size(request.size) if in_parts else None,
             block_sha256s=request.block_digests if in_parts else None,
-            status=UploadStatus.PENDING,
+            is_stored=known is not None,
+            status=UploadStatus.PENDING if known is None else UploadStatus.COMPLETED,
             expires_at=now + self.limits.upload_lifetime,
         )
-        session.add(Blob(id=blob_id, owner_id=owner.id, key=key, size=request.size))
+        session.add(blob)
         return RequestedUpload(media=media, upload=upload)
+
+    def _new_blob(self, owner: User, request: CleanUploadRequest, now: datetime) -> Blob:
+        blob_id, is_shared = new_id(), self.known_bytes.dedup.is_global
+        key = keys.original_key(None if is_shared else owner.id, blob_id, request.mime_type, now)
+        return Blob(id=blob_id, owner_id=owner.id, key=key, size=request.size, is_shared=is_shared)
 
     def target(self, media: Media, upload: Upload, *, lifetime: timedelta | None = None) -> Target | None:
         """Where the bytes go, an address freshly signed; None once the upload has ended.

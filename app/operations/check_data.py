@@ -132,7 +132,10 @@ def check_env_file(path: Path) -> Iterator[Finding]:
         mode, text = path.stat().st_mode, path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return
-    secrets = ("DARKROOM_SECRET=", "DARKROOM_DATABASE_URL=", "POSTGRES_PASSWORD=")
+    secrets = (
+        *("DARKROOM_SECRET=", "DARKROOM_DATABASE_URL=", "POSTGRES_PASSWORD="),
+        *("DARKROOM_S3_SECRET_ACCESS_KEY=", "DARKROOM_CDN_PRIVATE_KEY=", "DARKROOM_CDN_PURGE_TOKEN="),
+    )
     if mode & 0o077 and any(line.lstrip().startswith(secrets) for line in text.splitlines()):
         sentence = f"Others can read the secrets in {path} (mode {stat.S_IMODE(mode):04o})."
         yield problem("env-file", sentence, f"chmod 600 '{path}'")

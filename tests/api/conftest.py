@@ -15,6 +15,7 @@ import structlog
 
 from app.logs import configure_logs
 from tests.api.client import Client, Json
+from tests.api.house import Opening, opening
 from tests.api.service import Service, running_service
 from tests.postgres import create_database
 
@@ -107,3 +108,10 @@ async def own(postgres_server: str, template: str, tmp_path: Path) -> AsyncItera
     ):
         client = Client(service=service, user=await service.add_user(), http=http)
         yield OwnService(service=service, client=client)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def house(postgres_server: str, template: str, tmp_path: Path) -> AsyncIterator[Opening]:
+    """Opens a service with these settings, for the length of the test."""
+    async with opening(postgres_server, template, tmp_path) as open:
+        yield open

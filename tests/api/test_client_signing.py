@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -459,10 +460,26 @@ async def test_an_upload_with_blocks_is_begun_by_the_service(anywhere: Client) -
 
 @pytest.mark.parametrize(("asked", "given"), [(None, 300), (7, 7), (300, 300), (2_147_483_647, 300)])
 async def test_an_address_lives_as_long_as_asked_and_five_minutes_at_most(
-    client: Client, asked: int | None, given: int
+    client: Client, in_parts: Requested, asked: int | None, given: int
 ) -> None:
-    requested = await client.request()
-    before = utc_now().timestamp()
-    signed = await sign(client, requested, method="PUT", expiresIn=asked)
+    whole = await client.request()
+    for requested, request in (
+        (whole, {"method": "PUT"}),
+        (in_parts, {"method": "POST"}),
+        (in_parts, {"method": "PUT", "uploadId": ID, "partNumber": 24}),
+        (in_parts, {"method": "GET", "uploadId": ID}),
+    ):
+        before = utc_now().timestamp()
+        signed = await sign(client, requested, expiresIn=asked, **request)
+        [expires] = parse_qs(urlsplit(signed["url"]).query)["expires"]
+        assert before + given <= float(expires) <= utc_now().timestamp() + given + 1
+
+
+async def test_an_address_lives_no_longer_than_its_upload(client: Client, in_parts: Requested) -> None:
+    end = utc_now() + timedelta(seconds=60)
+    await client.service.execute(
+        "UPDATE uploads SET expires_at = :end WHERE key = :key", end=end, key=in_parts.key
+    )
+    signed = await sign(client, in_parts, method="POST")
     [expires] = parse_qs(urlsplit(signed["url"]).query)["expires"]
-    assert before + given <= float(expires) <= utc_now().timestamp() + given + 1
+    assert float(expires) <= end.timestamp() + 1

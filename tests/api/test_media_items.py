@@ -290,6 +290,10 @@ async def finish(client: Client, ids: list[str]) -> None:
     await client.service.execute(
         "UPDATE blobs SET etag = 'etag' WHERE owner_id = :owner", owner=client.user.id
     )
+    await client.service.execute(
+        "UPDATE media SET status = 'READY', version = version + 1 WHERE owner_id = :owner",
+        owner=client.user.id,
+    )
 
 
 async def _blob_id(client: Client, media_id: UUID) -> UUID:

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from db.models import new_id
+from schema.ids import global_id
 from tests.api.client import Client, Json
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -39,22 +41,22 @@ class Things:
 async def theirs(stranger: Client) -> Things:
     requested = await stranger.request(tags=["theirs"])
     await stranger.put(requested.target)
+    rendition = new_id()
     await stranger.service.execute(
         """INSERT INTO renditions
              (id, blob_id, recipe, name, role, mime_type, width, height, size, key, created_at)
-           SELECT gen_random_uuid(), blob_id, 'image-1', 'webp-1', 'IMAGE', 'image/webp', 1, 1, 1, 'x', now()
+           SELECT :id, blob_id, 'image-1', 'webp-1', 'IMAGE', 'image/webp', 1, 1, 1, 'x', now()
            FROM media WHERE owner_id = :owner""",
+        id=rendition,
         owner=stranger.user.id,
     )
-    answer = await stranger.graphql(
-        "query { viewer { id } mediaItems { nodes { tags { id } renditions { id } } } }"
-    )
+    answer = await stranger.graphql("query { viewer { id } mediaItems { nodes { tags { id } } } }")
     [media] = answer["mediaItems"]["nodes"]
     return Things(
         media=requested.media_id,
         upload=requested.upload_id,
         tag=media["tags"][0]["id"],
-        rendition=media["renditions"][0]["id"],
+        rendition=global_id("Rendition", rendition),
         user=answer["viewer"]["id"],
     )
 

@@ -7,10 +7,9 @@ import pytest
 
 from tests.contracts.backends import BACKENDS
 from tests.contracts.object_store import RunningStore
-from tests.ministack import ministack
 from tests.moto_server import moto_server
 
-__all__ = ["ministack", "moto_server"]
+__all__ = ["moto_server"]
 
 
 @pytest.fixture(params=list(BACKENDS))

@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 
 from pydantic import SecretStr
 from sqlalchemy import text
-from sqlmodel import col, select
 
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
-from db.models import Media, ProcessingStep, Publication, Role, StepStatus, User, new_id
+from db.models import Role, User, new_id
 from resolvers.context import RequestContext
 from resolvers.root import schema
 from tests.model.model import Filter, Told, Viewer
+from tests.working import run_steps, settle_publications
 
 Json = dict[str, Any]
 Result = TypeVar("Result")
@@ -147,22 +147,8 @@ class Service:
         await self._runtime.store.put_file(key, path, content_type="image/png")
 
     async def _work(self) -> None:
-        services = self._runtime.services
-        due = select(ProcessingStep).where(col(ProcessingStep.status) == StepStatus.QUEUED)
-        while True:
-            async with self._runtime.sessions() as session:
-                steps = (await session.exec(due)).all()
-            if not steps:
-                break
-            for step in steps:
-                await services.processing.run_step(
-                    step.id, expected_attempt=step.attempt, job_id=step.job_id or 0
-                )
-        async with self._runtime.sessions() as session:
-            known = set((await session.exec(select(Media.id))).all())
-            known |= set((await session.exec(select(Publication.media_id))).all())
-        for media_id in known:
-            await services.publications.settle(media_id)
+        await run_steps(self._runtime)
+        await settle_publications(self._runtime)
 
     async def _catch_up(self) -> None:
         for _ in range(1_000):

@@ -8,11 +8,11 @@ import pytest
 
 from app.operations import bucket_settings as wanted
 from app.settings import Settings
-from tests.ministack import aws_client, bucket, ministack
+from tests.ministack import aws_client, bucket
 from tests.operations.bucket import bucket_settings
 from tests.operations.commands import Operations
 
-__all__ = ["bucket", "ministack"]
+__all__ = ["bucket"]
 
 PAGES = "https://app.example.com"
 NETWORK = {"DARKROOM_CDN_URL": "https://cdn.example.com"}

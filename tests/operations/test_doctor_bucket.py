@@ -21,13 +21,12 @@ from tests.ministack import (
     aws_client,
     bucket,
     fresh_bucket,
-    ministack,
 )
 from tests.moto_server import moto_server
 from tests.service.service import free_port
 from tests.serving import serve
 
-__all__ = ["bucket", "ministack", "moto_server"]
+__all__ = ["bucket", "moto_server"]
 
 
 def settings(endpoint: str, bucket: str, **others: Any) -> Settings:

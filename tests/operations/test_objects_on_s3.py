@@ -10,14 +10,14 @@ import pytest
 
 from tests import pictures
 from tests.contracts.s3_relay import StoreRelay
-from tests.ministack import aws_client, bucket, ministack
+from tests.ministack import aws_client, bucket
 from tests.operations.bucket import bucket_settings
 from tests.operations.commands import Operations
 from tests.service.client import Answer, Client
 from tests.service.conftest import StartService
 from tests.service.service import Service
 
-__all__ = ["bucket", "ministack"]
+__all__ = ["bucket"]
 
 pytestmark = pytest.mark.slow
 

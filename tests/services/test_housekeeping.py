@@ -27,8 +27,11 @@ from db.steps import stranded_steps, touch_step
 from pipeline.limits import ImageLimits
 from pubsub.doorbell import Doorbell
 from services.cdn import NoCdn
+from services.delta import Delta
 from services.housekeeping import REMOVAL_LEASE, Housekeeping
+from services.known_bytes import Dedup, KnownBytes
 from services.parts import Parts
+from services.possession import Possession
 from services.processing import Processing
 from services.publications import Publications
 from services.quotas import Quotas
@@ -63,20 +66,33 @@ def store(tmp_path: Path) -> UnreliableStore:
     return UnreliableStore(tmp_path / "objects", base_url="http://127.0.0.1/objects", secret=b"s" * 32)
 
 
-@pytest.fixture
-def housekeeping(
-    sessions: Sessions, store: UnreliableStore, doorbell: Doorbell, tmp_path: Path
-) -> Housekeeping:
-    uploads = Uploads(
+def upload_service(kind: type[Uploads], sessions: Sessions, store: DiskStore, doorbell: Doorbell) -> Uploads:
+    parts = Parts(sessions=sessions, store=store)
+    return kind(
         sessions=sessions,
         store=store,
         doorbell=doorbell,
         limits=UploadLimits(max_bytes=100),
         quotas=Quotas(default=None),
-        parts=Parts(sessions=sessions, store=store),
+        parts=parts,
+        known_bytes=KnownBytes(dedup=Dedup.OWNER),
+        possession=Possession(sessions=sessions, store=store, doorbell=doorbell, dedup=Dedup.OWNER),
+        delta=Delta(sessions=sessions, store=store, parts=parts),
     )
+
+
+@pytest.fixture
+def housekeeping(
+    sessions: Sessions, store: UnreliableStore, doorbell: Doorbell, tmp_path: Path
+) -> Housekeeping:
+    uploads = upload_service(Uploads, sessions, store, doorbell)
     processing = Processing(
-        sessions=sessions, store=store, doorbell=doorbell, limits=ImageLimits(), work_dir=tmp_path
+        sessions=sessions,
+        store=store,
+        doorbell=doorbell,
+        limits=ImageLimits(),
+        work_dir=tmp_path,
+        known_bytes=KnownBytes(dedup=Dedup.OWNER),
     )
     return Housekeeping(
         sessions=sessions,
@@ -169,14 +185,7 @@ async def test_an_upload_that_is_deleted_while_others_expire_does_not_keep_them(
 ) -> None:
     gone = await pending_upload(sessions, owner, expired_for=timedelta(hours=2))
     kept = await pending_upload(sessions, owner, expired_for=timedelta(hours=1))
-    uploads = DeletedMeanwhile(
-        sessions=sessions,
-        store=store,
-        doorbell=doorbell,
-        limits=UploadLimits(max_bytes=100),
-        quotas=Quotas(default=None),
-        parts=Parts(sessions=sessions, store=store),
-    )
+    uploads = upload_service(DeletedMeanwhile, sessions, store, doorbell)
     assert await uploads.expire() == 2
     async with sessions() as session:
         assert await session.get(Media, gone.id) is None

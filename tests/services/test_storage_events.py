@@ -23,7 +23,6 @@ from storage.errors import StorageUnavailableError
 from storage.objects import ObjectInfo
 from tests.live.conftest import doorbell as doorbell
 from tests.ministack import AWS_ENVIRONMENT, aws_client, running_ministack
-from tests.ministack import ministack as ministack
 from tests.service.service import free_port
 from tests.services.bucket_events import MAX_RECEIVES, BucketWithEvents, bucket_with_events
 from tests.services.waiting_uploads import (

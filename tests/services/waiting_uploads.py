@@ -10,9 +10,12 @@ from db.jobs import jobs_of
 from db.models import Media, MediaEvent, MediaStatus, ProcessingStep, Role, Upload, User, new_id
 from db.sessions import Sessions, create_engine, create_sessions
 from pubsub.doorbell import Doorbell
+from services.delta import Delta
 from services.errors import Rejected
 from services.finalizing import Finalizing
+from services.known_bytes import Dedup, KnownBytes
 from services.parts import Parts
+from services.possession import Possession
 from services.processing_steps import STEP_ENTRYPOINT
 from services.quotas import Quotas
 from services.upload_requests import UploadRequest
@@ -38,13 +41,17 @@ async def owner(sessions: Sessions) -> User:
 
 
 def uploads_of(sessions: Sessions, store: ObjectStore, doorbell: Doorbell) -> Uploads:
+    parts = Parts(sessions=sessions, store=store)
     return Uploads(
         sessions=sessions,
         store=store,
         doorbell=doorbell,
         limits=UploadLimits(max_bytes=5 * 1024**3),
         quotas=Quotas(default=None),
-        parts=Parts(sessions=sessions, store=store),
+        parts=parts,
+        known_bytes=KnownBytes(dedup=Dedup.OWNER),
+        possession=Possession(sessions=sessions, store=store, doorbell=doorbell, dedup=Dedup.OWNER),
+        delta=Delta(sessions=sessions, store=store, parts=parts),
     )
 
 

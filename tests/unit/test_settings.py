@@ -95,3 +95,30 @@ def test_a_whole_cdn_is_accepted_and_its_secrets_are_not_shown() -> None:
 
 def settings(**values: Any) -> Settings:
     return Settings(_env_file=None, **values)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"storage_url": "file:///var"}, "s3://"),
+        ({"storage_url": "s3://Bucket"}, "s3://"),
+        ({"storage_url": "s3://bucket", "s3_access_key_id": "id"}, "come together"),
+        ({"storage_url": "s3://bucket", "s3_secret_access_key": "secret"}, "come together"),
+        ({"storage_url": "s3://bucket", "s3_sse_kms_key_id": "key"}, "needs DARKROOM_S3_SSE=aws:kms"),
+        ({"storage_url": "s3://bucket", "s3_sse": "rot13"}, "AES256|aws:kms"),
+        ({"storage_url": "s3://bucket", "s3_endpoint_url": "minio:9000"}, "https://s3.example.com"),
+        ({"storage_url": "s3://bucket", "s3_endpoint_url": "http://user:canary@minio"}, "s3.example.com"),
+        ({"s3_endpoint_url": "http://minio:9000"}, "needs DARKROOM_STORAGE_URL"),
+    ],
+)
+def test_a_store_that_cannot_be_meant_is_refused_in_a_sentence(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        settings(**values)
+    [problem] = settings_problems(refused.value)
+    assert words in problem
+    assert "canary" not in problem
+
+
+def test_the_bucket_is_told_by_the_storage_url() -> None:
+    assert settings(storage_url="s3://my.bucket-1").bucket == "my.bucket-1"
+    assert settings().bucket is None

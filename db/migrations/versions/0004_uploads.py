@@ -33,6 +33,17 @@ HAS_GIVEN_UP = """
         SELECT FROM uploads WHERE media_id = media.id AND status IN ('ABORTED', 'EXPIRED'))
 """
 
+#: What a media that is READY by one recipe learned of its bytes, for those to come.
+LEARN_FACTS = """
+UPDATE blobs SET recipe = made.recipe, facts = jsonb_build_object(
+    'kind', media.kind, 'detected_mime_type', media.detected_mime_type, 'details', media.details)
+FROM media JOIN (
+    SELECT media_id, min(recipe) AS recipe FROM processing_steps
+    GROUP BY media_id HAVING min(recipe) = max(recipe)
+) AS made ON made.media_id = media.id
+WHERE media.blob_id = blobs.id AND media.status = 'READY' AND blobs.verified_at IS NOT NULL
+"""
+
 
 def upgrade() -> None:
     _count_bytes()
@@ -82,6 +93,7 @@ def _know_bytes() -> None:
     )
     op.add_column("blobs", sa.Column("recipe", sa.Text(), nullable=True))
     op.add_column("blobs", sa.Column("facts", postgresql.JSONB(astext_type=sa.Text()), nullable=True))
+    op.execute(LEARN_FACTS)
     op.create_index(
         "blobs_owner_sha256", "blobs", ["owner_id", "sha256"], postgresql_where=sa.text("sha256 IS NOT NULL")
     )

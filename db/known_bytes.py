@@ -1,0 +1,109 @@
+"""Stored bytes that are known by their SHA-256, which the service itself computed, and their blocks.
+
+Whoever lets a media point at a blob that is there already holds the blob's row (FOR KEY SHARE) before: the
+collector locks it FOR UPDATE, so one of the two comes first and the other sees what it did.
+"""
+
+from collections.abc import Collection, Sequence
+from uuid import UUID
+
+from sqlalchemy import ARRAY, ColumnElement, LargeBinary, Uuid, and_, exists, func, literal, or_, tuple_
+from sqlalchemy.dialects.postgresql import distinct_on, insert
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from db.models import Blob, BlobBlock, Media
+
+#: The class of the advisory locks of `lock_hash` ("hash" in ASCII).
+_HASH_LOCK = 0x68617368
+
+
+async def lock_hash(session: AsyncSession, sha256: str) -> None:
+    """Until the transaction ends nobody else decides which blob bears this hash; after tags and user."""
+    number = int.from_bytes(bytes.fromhex(sha256[:8]), signed=True)
+    await session.exec(select(func.pg_advisory_xact_lock(_HASH_LOCK, number)))
+
+
+async def find_known(
+    session: AsyncSession,
+    owner_id: UUID,
+    wanted: Collection[tuple[str, int]],
+    *,
+    of_anybody: bool = False,
+    hold: bool = False,
+) -> Sequence[Blob]:
+    """Verified blobs of these (SHA-256, bytes) that the owner has, or had and the collector has not taken.
+
+    `of_anybody`: and those shared by others, for an owner who has shown that they hold the bytes. With `hold`
+    they are locked, by id, as the last rows of the transaction: they and their objects stay.
+    """
+    if not wanted:
+        return []
+    statement = select(Blob).where(
+        col(Blob.sha256).in_({sha256 for sha256, _ in wanted}),
+        tuple_(col(Blob.sha256), col(Blob.size)).in_(set(wanted)),
+        col(Blob.verified_at).is_not(None),
+        or_(_is_had_by(owner_id), col(Blob.is_shared)) if of_anybody else _is_had_by(owner_id),
+    )
+    statement = statement.order_by(col(Blob.id)).execution_options(populate_existing=True)
+    if hold:
+        statement = statement.with_for_update(read=True, key_share=True)
+    return (await session.exec(statement)).all()
+
+
+def _is_had_by(owner_id: UUID) -> ColumnElement[bool]:
+    """A shared blob is had by a media alone: that it is still there may be due to somebody else's."""
+    return or_(
+        and_(col(Blob.owner_id) == owner_id, ~col(Blob.is_shared)),
+        and_(
+            col(Blob.is_shared),
+            exists().where(
+                col(Media.blob_id) == col(Blob.id),
+                col(Media.owner_id) == owner_id,
+                col(Media.held_bytes) > 0,
+            ),
+        ),
+    )
+
+
+async def save_blocks(session: AsyncSession, blob_id: UUID, owner_id: UUID, sha256s: Sequence[bytes]) -> None:
+    """Note the SHA-256 of each block of a blob that the owner has sent; one statement, repeatable."""
+    listed = func.unnest(literal(list(sha256s), ARRAY(LargeBinary)))
+    blocks = listed.table_valued("sha256", with_ordinality="number").render_derived()
+    rows = select(literal(blob_id, Uuid), literal(owner_id, Uuid), blocks.c.number, blocks.c.sha256)
+    columns = ["blob_id", "owner_id", "number", "sha256"]
+    await session.exec(insert(BlobBlock).from_select(columns, rows).on_conflict_do_nothing())
+
+
+async def share_blocks(session: AsyncSession, blob_id: UUID, owner_id: UUID) -> None:
+    """Note for an owner who has shown that they hold the bytes what is noted for another one."""
+    rows = (
+        select(col(BlobBlock.blob_id), literal(owner_id, Uuid), col(BlobBlock.number), col(BlobBlock.sha256))
+        .where(col(BlobBlock.blob_id) == blob_id)
+        .distinct()
+    )
+    columns = ["blob_id", "owner_id", "number", "sha256"]
+    await session.exec(insert(BlobBlock).from_select(columns, rows).on_conflict_do_nothing())
+
+
+async def find_blocks(
+    session: AsyncSession, owner_id: UUID, sha256s: Collection[bytes]
+) -> dict[bytes, tuple[BlobBlock, Blob]]:
+    """Where the owner's media hold blocks of these hashes: one place for each that is known."""
+    holds = exists().where(
+        col(Media.blob_id) == col(BlobBlock.blob_id),
+        col(Media.owner_id) == owner_id,
+        col(Media.held_bytes) > 0,
+    )
+    statement = (
+        select(BlobBlock, Blob)
+        .join(Blob, col(Blob.id) == col(BlobBlock.blob_id))
+        .where(
+            col(BlobBlock.owner_id) == owner_id,
+            col(BlobBlock.sha256) == func.any(literal(list(sha256s), ARRAY(LargeBinary))),
+            holds,
+        )
+        .ext(distinct_on(col(BlobBlock.sha256)))
+        .order_by(col(BlobBlock.sha256), col(BlobBlock.blob_id), col(BlobBlock.number))
+    )
+    return {block.sha256: (block, blob) for block, blob in (await session.exec(statement)).all()}

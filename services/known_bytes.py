@@ -1,0 +1,138 @@
+"""Bytes that are stored already: which ones an upload may use instead of sending or keeping its own.
+
+Only hashes that the service itself computed count. What an owner has, their next upload of it uses at once.
+What others have it may use only once the bytes were shown: sent and verified, or a challenge answered
+(docs/security.md says what each mode tells to whom).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from db.blobs import give_to_collector
+from db.known_bytes import find_known, lock_hash, save_blocks
+from db.media import change_media
+from db.models import Blob, Media, MediaEventType, MediaKind, MediaStatus, User, Visibility, utc_now
+from pipeline.recipe import RECIPE
+from services.processing_steps import start_processing
+from services.publications import queue_publication
+from services.upload_requests import CleanUploadRequest
+from services.upload_rows import COLLECTION_GRACE
+from storage.objects import FetchedObject
+
+
+class Dedup(StrEnum):
+    """Whose equal bytes are kept once: those of one owner, or those of all."""
+
+    OWNER = "owner"
+    GLOBAL = "global"
+    #: And a challenge may save the sending of what somebody else has sent.
+    GLOBAL_FAST = "global-fast"
+
+    @property
+    def is_global(self) -> bool:
+        return self is not Dedup.OWNER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownBytes:
+    """`grace` is the collector's, for copies that are not needed."""
+
+    dedup: Dedup
+    grace: timedelta = COLLECTION_GRACE
+
+    async def find(
+        self, session: AsyncSession, owner: User, requests: Iterable[CleanUploadRequest]
+    ) -> dict[CleanUploadRequest, Blob]:
+        """What the owner has already of what is requested; held, as the last rows of the transaction."""
+        claims = {request: (request.sha256, request.size) for request in requests if request.sha256}
+        wanted = {(sha256, size) for sha256, size in claims.values() if sha256}
+        best: dict[tuple[str | None, int], Blob] = {}
+        for blob in sorted(await find_known(session, owner.id, wanted, hold=True), key=_usefulness):
+            best[blob.sha256, blob.size] = blob
+        return {request: best[claim] for request, claim in claims.items() if claim in best}
+
+    async def settle_on(
+        self, session: AsyncSession, media: Media, copy: Blob, fetched: FetchedObject
+    ) -> Blob:
+        """The blob that a locked media shows from now on, its bytes proved to be `fetched`.
+
+        It is `copy`, verified by that, unless these bytes are known already: then `copy` goes to the
+        collector after its grace, so that addresses that were signed for it stay good meanwhile.
+        """
+        await lock_hash(session, fetched.sha256)
+        blob = await self._known(session, media, copy, fetched) or copy
+        if blob is copy:
+            copy.sha256, copy.verified_at = fetched.sha256, utc_now()
+        await session.flush()
+        if fetched.block_sha256s:
+            digests = [bytes.fromhex(digest) for digest in fetched.block_sha256s]
+            await save_blocks(session, blob.id, media.owner_id, digests)
+        return blob
+
+    async def _known(
+        self, session: AsyncSession, media: Media, copy: Blob, fetched: FetchedObject
+    ) -> Blob | None:
+        if copy.verified_at is not None:
+            return None
+        wanted = [(fetched.sha256, fetched.byte_size)]
+        if not await find_known(session, media.owner_id, wanted, of_anybody=self.dedup.is_global):
+            return None
+        # The outbox before the other blob: the collector, which locks both, does so in that order. In vain
+        # where it is faster: the copy is needed then, and left alone.
+        await give_to_collector(session, copy.id, grace=self.grace)
+        found = await find_known(session, media.owner_id, wanted, of_anybody=self.dedup.is_global, hold=True)
+        return max(found, key=_usefulness, default=None)
+
+
+def is_complete(blob: Blob) -> bool:
+    """Whether all is there that the present recipe makes of the bytes."""
+    return blob.recipe == RECIPE and blob.facts is not None
+
+
+def learn(blob: Blob, media: Media) -> None:
+    """Keep what was learned of the bytes by a media that is READY by the present recipe."""
+    blob.recipe = RECIPE
+    blob.facts = {
+        "kind": media.kind,
+        "detected_mime_type": media.detected_mime_type,
+        "details": media.details,
+    }
+
+
+def facts_of(blob: Blob) -> dict[str, Any]:
+    """The values of a media that shows a complete blob."""
+    facts = blob.facts or {}
+    return {
+        "kind": MediaKind(facts["kind"]),
+        "detected_mime_type": facts["detected_mime_type"],
+        "details": facts["details"],
+        "sha256": blob.sha256,
+        "sha256_verified": True,
+    }
+
+
+async def show_known(session: AsyncSession, media: Media, blob: Blob) -> None:
+    """Let a locked UPLOADING media show bytes that are stored: READY at once where all was made of them.
+
+    Else it is PROCESSING. The blob must be held.
+    """
+    values: dict[str, Any] = {"blob_id": blob.id}
+    if not is_complete(blob):
+        values["status"] = MediaStatus.PROCESSING
+        await change_media(session, media, MediaEventType.STATUS_CHANGED, **values)
+        await start_processing(session, media)
+        return
+    values |= {"status": MediaStatus.READY, "ready_at": utc_now(), **facts_of(blob)}
+    await change_media(session, media, MediaEventType.STATUS_CHANGED, **values)
+    if media.visibility is Visibility.PUBLIC:
+        await queue_publication(session, media.id)
+
+
+def _usefulness(blob: Blob) -> tuple[bool, bool, UUID]:
+    return is_complete(blob), blob.is_shared, blob.id

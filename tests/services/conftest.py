@@ -1,0 +1,3 @@
+"""What tests of services that are no coroutines need."""
+
+from tests.model.conftest import database as database
