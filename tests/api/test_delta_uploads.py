@@ -16,6 +16,7 @@ from tests.api.client import Client, Json
 from tests.api.house import House, Opening, media
 from tests.api.test_changes import DELETE
 from tests.large_pictures import mark, write_tiff
+from tests.storage_settings import storage_settings
 from tests.working import collect, run_steps
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -156,6 +157,15 @@ async def test_of_a_changed_file_the_changed_part_is_sent(house: Opening, pictur
     home = await house(multipart_bytes=5 * MIB)
     media_id = await check_one_part_is_sent(home, picture)
     assert await is_stored_as(home, media_id, picture)
+
+
+async def test_on_s3_the_changed_part_is_sent_too(
+    house: Opening, picture: Path, request: pytest.FixtureRequest
+) -> None:
+    async with storage_settings("ministack", request) as settings:
+        home = await house(multipart_bytes=5 * MIB, **settings)
+        media_id = await check_one_part_is_sent(home, picture)
+        assert await is_stored_as(home, media_id, picture)
 
 
 async def test_a_changed_end_of_another_length_is_sent_alone(house: Opening, picture: Path) -> None:
