@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.recipe import RECIPE
 from schema.ids import parse_id
+from tests import pictures
 from tests.api.client import MEDIA_STATUS, PICTURE, Client, Json, Requested
 from tests.api.test_changes import DELETE, collect, let_the_grace_pass, lines, stored
 from tests.api.test_tags import rows
@@ -159,7 +160,7 @@ async def test_a_retried_step_counts_its_attempts_anew_and_numbers_them_on(clien
 
 async def test_a_step_that_succeeded_is_not_done_again_unless_it_is_named(client: Client) -> None:
     for names, left in ((None, 1), (["renditions"], 1), (["inspect"], 2), (["inspect", "renditions"], 2)):
-        requested = await client.upload()
+        requested = await client.upload(pictures.unlike_all_others(PICTURE))
         await run_first(client, requested)
         await fail(client, requested.media_id, "renditions", "INTERNAL")
         assert (await retry(client, requested.media_id, names))["userErrors"] == []

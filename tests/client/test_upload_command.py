@@ -26,7 +26,7 @@ from tests.client.terminal import in_terminal, plain
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    return write(tmp_path / "beach.jpg", pictures.jpeg(800, 600))
+    return write(tmp_path / "beach.jpg", pictures.unlike_all_others(pictures.jpeg(800, 600)))
 
 
 def write(path: Path, data: bytes) -> Path:
