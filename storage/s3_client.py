@@ -100,8 +100,8 @@ class S3Client:
         return self.options.call_seconds + byte_size / SLOWEST_BYTES_PER_SECOND
 
     def refusal(self, code: str) -> StorageError:
-        """What a code means that stands within an answer."""
-        return self._translated(ClientError({"Error": {"Code": code}}, "an answer"))
+        """What a code means that stands within the answer to DeleteObjects."""
+        return self._translated(ClientError({"Error": {"Code": code}}, "DeleteObjects"))
 
     def _translated(self, error: Exception) -> StorageError:
         return storage_error(error, bucket=self.bucket, endpoint=self.endpoint)
