@@ -284,7 +284,7 @@ class S3Store:
             MetadataDirective="REPLACE",
             **described(key, content_type),
             **({"CopySourceIfMatch": f'"{found.etag}"'} if bound else {}),
-            **self._client.options.encryption_params,
+            **self._client.options.encryption_params(key),
         )
 
     async def _copy_in_parts(self, found: ObjectInfo, key: str, content_type: str) -> None:

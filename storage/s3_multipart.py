@@ -29,7 +29,7 @@ _CLEAN_UP_SECONDS = 5.0
 
 
 async def create(client: S3Client, key: str, content_type: str, *, checksums: bool) -> str:
-    params: dict[str, Any] = {**described(key, content_type), **client.options.encryption_params}
+    params: dict[str, Any] = {**described(key, content_type), **client.options.encryption_params(key)}
     if checksums:
         # Said now, or the parts' own are refused later.
         params["ChecksumAlgorithm"] = "SHA256"

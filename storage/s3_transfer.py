@@ -36,7 +36,7 @@ async def send_file(client: S3Client, key: str, path: Path, content_type: str) -
         byte_size = source.stat.st_size
         if byte_size <= SENT_PART_BYTES:
             body, sums = await in_thread(partial(_summed, source, 0, byte_size))
-            params = {**described(key, content_type), **client.options.encryption_params, **sums}
+            params = {**described(key, content_type), **client.options.encryption_params(key), **sums}
             await client.send("put_object", body, Key=key, **params)
         else:
             await _send_parts(client, key, source, byte_size, content_type)

@@ -11,6 +11,7 @@ from storage import s3, s3_transfer
 from storage.errors import StorageError, StorageUnavailableError
 from storage.objects import MIN_PART_BYTES
 from storage.s3 import S3Store, open_s3_store
+from storage.s3_client import S3Client
 from tests.contracts.object_store import RunningStore, sha256, stored_bytes, upload
 from tests.contracts.s3_store import running_s3_store, s3_options
 from tests.ministack import aws_client, bucket, ministack
@@ -114,6 +115,52 @@ async def test_encryption_reaches_every_object(ministack: str, bucket: str, raw:
     for key in (KEY, PUBLIC, "0197/parts"):
         head = await raw.head_object(Bucket=bucket, Key=key)
         assert head["ServerSideEncryption"] == "AES256"
+
+
+KMS = {"encryption": "aws:kms", "kms_key_id": "alias/photos"}
+
+
+async def test_what_is_public_is_not_encrypted_with_a_key_that_strangers_lack(
+    ministack: str, bucket: str, raw: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3 refuses to give objects under aws:kms to whoever comes unsigned."""
+    monkeypatch.setattr(s3, "COPIED_PART_BYTES", MIN_PART_BYTES)
+    (tmp_path / "source").write_bytes(bytes(MIN_PART_BYTES + 1))
+    (tmp_path / "small").write_bytes(b"abc")
+    async with open_s3_store(s3_options(ministack, bucket, **KMS)) as store:
+        await store.put_file(KEY, tmp_path / "source", content_type="video/mp4")
+        await store.put_file("0197/small", tmp_path / "small", content_type="video/mp4")
+        await store.copy(KEY, PUBLIC, content_type="image/webp")
+        await store.copy("0197/small", "public/small", content_type="image/webp")
+        await store.put_file("public/put", tmp_path / "small", content_type="video/mp4")
+    for key, expected in {
+        KEY: "aws:kms",
+        "0197/small": "aws:kms",
+        PUBLIC: "AES256",
+        "public/small": "AES256",
+        "public/put": "AES256",
+    }.items():
+        head = await raw.head_object(Bucket=bucket, Key=key)
+        assert head["ServerSideEncryption"] == expected, key
+
+
+async def test_the_check_writes_as_encrypted_as_everything_else(
+    ministack: str, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bucket may refuse what comes without."""
+    sent: list[dict[str, Any]] = []
+    real = S3Client.raw
+
+    async def raw(self: S3Client, operation: str, **params: Any) -> dict[str, Any]:
+        if operation == "put_object":
+            sent.append(params)
+        return await real(self, operation, **params)
+
+    monkeypatch.setattr(S3Client, "raw", raw)
+    async with open_s3_store(s3_options(ministack, bucket, **KMS)) as store:
+        await store.check()
+    [params] = sent
+    assert (params["ServerSideEncryption"], params["SSEKMSKeyId"]) == ("aws:kms", "alias/photos")
 
 
 async def test_foreign_keys_are_not_listed(store: S3Store, raw: Any, bucket: str) -> None:
