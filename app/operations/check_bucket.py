@@ -32,6 +32,9 @@ _LIFETIME = timedelta(minutes=5)
 _BODY = b"darkroom doctor"
 _OTHER = b"darkroom docto?"
 _TYPE = "application/octet-stream"
+_BY_OTHER_MEANS = (
+    "See to it by the store's own means, or give the credentials the rights to look at it and set it."
+)
 
 
 async def check(settings: Settings) -> list[Finding]:
@@ -57,7 +60,7 @@ async def _settings_of_bucket(settings: Settings) -> list[Finding]:
                 if not aspect.problem:
                     found.append(ok(name, aspect.is_so))
                 elif aspect.mend is None:
-                    found.append(warning(name, aspect.problem, "Look at the store's own documentation."))
+                    found.append(warning(name, aspect.problem, _BY_OTHER_MEANS))
                 else:
                     found.append(problem(name, aspect.problem, "./darkroom bucket init sets it."))
     except OperationError as error:

@@ -4,13 +4,20 @@ import json
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount
+from starlette.types import Receive, Scope, Send
 
 from app.operations import bucket_settings as wanted
 from app.settings import Settings
 from tests.ministack import aws_client, bucket
 from tests.operations.bucket import bucket_settings
 from tests.operations.commands import Operations
+from tests.serving import serve
 
 __all__ = ["bucket"]
 
@@ -109,6 +116,55 @@ async def test_a_store_that_is_away_is_told_in_a_sentence(operations: Operations
     assert said.code == 1
     assert "The object store at http://127.0.0.1:9 can't be reached" in said.stderr
     assert "Traceback" not in said.stderr
+
+
+async def test_what_is_refused_keeps_nothing_else_from_being_set(
+    ministack: str, bucket: str, operations: Operations
+) -> None:
+    """As where the account blocks public policies, or the credentials may not look at one thing."""
+    refusals = [
+        Mount("/", app=_Refusing(ministack, {("PUT", "policy"), ("GET", "cors")})),
+    ]
+    async with serve(lambda _: Starlette(routes=refusals)) as endpoint:
+        said = await operations.run("bucket", "init", **bucket_settings(endpoint, bucket))
+    assert said.code == 1
+    assert "Traceback" not in said.stderr
+    there, access, policy, cors, lifecycle = said.stdout.splitlines()
+    assert there == f"The bucket {bucket} is there."
+    assert access.startswith("Set public access")
+    assert policy.startswith("To do: It is not so that the bucket's policy lets everybody read")
+    assert "PutBucketPolicy failed" in policy
+    assert "AccessDenied" in policy
+    assert cors.startswith("To do: GetBucketCors failed")
+    assert lifecycle.startswith("Set a lifecycle rule")
+    async with aws_client(ministack, "s3") as s3:
+        [rule] = (await s3.get_bucket_lifecycle_configuration(Bucket=bucket))["Rules"]
+        assert rule["ID"] == wanted.LIFECYCLE_RULE
+
+
+class _Refusing:
+    """Passes on to `target` all but requests of those methods and queries."""
+
+    def __init__(self, target: str, refused: set[tuple[str, str]]) -> None:
+        self._target = target
+        self._refused = refused
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        response = await self._answer(request)
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        if (request.method, request.url.query.partition("=")[0]) in self._refused:
+            return Response("<Error><Code>AccessDenied</Code></Error>", 403, media_type="application/xml")
+        async with httpx.AsyncClient(trust_env=False) as http:
+            answer = await http.request(
+                request.method,
+                f"{self._target}{request.url.path}?{request.url.query}",
+                content=await request.body(),
+                headers=request.headers.raw,
+            )
+        return Response(answer.content, answer.status_code, media_type=answer.headers.get("content-type"))
 
 
 def test_a_foreign_rule_that_ends_uploads_early_is_found_out() -> None:
