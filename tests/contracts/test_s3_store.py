@@ -12,7 +12,7 @@ from storage.errors import StorageError, StorageUnavailableError
 from storage.objects import MIN_PART_BYTES
 from storage.s3 import S3Store, open_s3_store
 from storage.s3_client import S3Client
-from tests.contracts.object_store import RunningStore, sha256, stored_bytes, upload
+from tests.contracts.object_store import RunningStore, send_part, sha256, stored_bytes, upload
 from tests.contracts.s3_store import running_s3_store, s3_options
 from tests.ministack import aws_client, bucket, ministack
 
@@ -176,6 +176,47 @@ async def test_more_keys_than_one_answer_holds(store: S3Store, raw: Any, bucket:
     assert [info.key async for info in store.list("many/")] == keys
     await store.delete(keys)
     assert [info.key async for info in store.list("")] == []
+
+
+async def test_more_parts_than_one_answer_holds(
+    running: RunningStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand come at once; here two."""
+    upload_id = await running.store.create_multipart(KEY, content_type="a/b", part_hashes=True)
+    for number in range(1, 8):
+        (await send_part(running, KEY, upload_id, number, b"part %d" % number)).raise_for_status()
+    asked = _small_pages(monkeypatch, "list_parts", MaxParts=2)
+    parts = await running.store.list_parts(KEY, upload_id)
+    assert [part.number for part in parts] == list(range(1, 8))
+    assert [part.sha256 for part in parts] == [sha256(b"part %d" % number) for number in range(1, 8)]
+    assert len(asked) == 4
+
+
+async def test_more_uploads_than_one_answer_holds(store: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = [
+        (key, await store.create_multipart(key, content_type="a/b", part_hashes=False))
+        for key in ("a/1", "a/2", "a/2", "a/2", "a/3", "b/1")
+    ]
+    asked = _small_pages(monkeypatch, "list_multipart_uploads", MaxUploads=2)
+    found = [(each.key, each.upload_id) async for each in store.list_multiparts("a/")]
+    assert sorted(found) == sorted(begun[:-1])
+    assert [key for key, _ in found] == ["a/1", "a/2", "a/2", "a/2", "a/3"]
+    assert len(asked) == 3
+
+
+def _small_pages(monkeypatch: pytest.MonkeyPatch, operation: str, **size: int) -> list[str]:
+    """Have the store answer that operation in small pages; returns what will list each asking."""
+    asked: list[str] = []
+    real = S3Client.raw
+
+    async def raw(self: S3Client, name: str, **params: Any) -> dict[str, Any]:
+        if name != operation:
+            return await real(self, name, **params)
+        asked.append(name)
+        return await real(self, name, **size, **params)
+
+    monkeypatch.setattr(S3Client, "raw", raw)
+    return asked
 
 
 async def test_the_check_writes_at_most_now_and_then(store: S3Store, raw: Any, bucket: str) -> None:
