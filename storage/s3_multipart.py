@@ -100,7 +100,9 @@ async def abort(client: S3Client, key: str, upload_id: str) -> None:
     with suppress(MultipartMissingError, ObjectMissingError):
         for _ in range(_ABORTS):
             await client.call("abort_multipart_upload", Key=key, UploadId=upload_id)
-            await _parts_page(client, key, upload_id, MaxParts=1)
+            if not (await _parts_page(client, key, upload_id, MaxParts=1)).get("Parts"):
+                return
+        raise StorageUnavailableError("Parts of the upload come to be while it is aborted: abort it again.")
 
 
 async def list_multiparts(client: S3Client, prefix: str) -> AsyncIterator[OpenMultipart]:

@@ -84,3 +84,35 @@ async def test_a_long_call_that_ran_out_of_its_own_time_is_silence(
     with pytest.raises(StorageUnavailableError, match="did not answer in time"):
         await _copy_part(client)
     assert breaker.is_open
+
+
+class Endless:
+    """A store that has a part of the upload left, however often it is aborted, or after `aborts` none."""
+
+    meta = Mute.meta
+
+    def __init__(self, aborts: int) -> None:
+        self._aborts = aborts
+        self.asked = 0
+
+    async def abort_multipart_upload(self, **params: Any) -> dict[str, Any]:
+        self.asked += 1
+        return {}
+
+    async def list_parts(self, **params: Any) -> dict[str, Any]:
+        return {"Parts": [{"PartNumber": 1}] if self.asked < self._aborts else []}
+
+
+async def test_parts_that_no_abort_removes_are_told() -> None:
+    store = Endless(aborts=99)
+    client = S3Client(store, S3Options(bucket="bucket"), breaker=CircuitBreaker())
+    with pytest.raises(StorageUnavailableError, match="abort it again"):
+        await s3_multipart.abort(client, KEY, "an-upload")
+    assert store.asked == 3
+
+
+async def test_an_upload_is_aborted_until_no_part_is_left() -> None:
+    store = Endless(aborts=2)
+    client = S3Client(store, S3Options(bucket="bucket"), breaker=CircuitBreaker())
+    await s3_multipart.abort(client, KEY, "an-upload")
+    assert store.asked == 2
