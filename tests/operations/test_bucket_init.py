@@ -178,6 +178,20 @@ def test_a_foreign_rule_that_ends_uploads_early_is_found_out() -> None:
     assert not wanted.aborts_stale([{**later, "Filter": {"Prefix": "logs/"}}])
 
 
+def test_our_rule_has_the_form_of_those_that_are_there() -> None:
+    """S3 takes no configuration in which one rule has a Filter and another a Prefix beside it."""
+    old = {"ID": "old", "Status": "Enabled", "Prefix": "logs/", "Expiration": {"Days": 9}}
+    new = {"ID": "new", "Status": "Enabled", "Filter": {"Prefix": "logs/"}, "Expiration": {"Days": 9}}
+    ours = {each["ID"]: each for each in wanted.lifecycle_rules([old])}[wanted.LIFECYCLE_RULE]
+    assert (ours["Prefix"], "Filter" in ours) == ("", False)
+    assert wanted.aborts_stale([ours])
+    for rules in ([new], []):
+        [*_, ours] = wanted.lifecycle_rules(rules)
+        assert (ours["Filter"], "Prefix" in ours) == ({"Prefix": ""}, False)
+    [theirs, ours] = wanted.lifecycle_rules(wanted.lifecycle_rules([old]))
+    assert (theirs, ours["Prefix"]) == (old, "")
+
+
 @pytest.mark.parametrize(
     ("region", "partition"),
     [("eu-central-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")],
