@@ -82,7 +82,7 @@ def aborts_too_early(rules: Sequence[Rule]) -> bool:
 
 
 def lifecycle_rules(rules: Sequence[Rule]) -> list[Rule]:
-    """All rules as they must be, ours in the form of the others: S3 takes no `Filter` beside an old `Prefix`."""
+    """All rules as they must be, ours in the form of the others: S3 takes no Filter beside a bare Prefix."""
     foreign = [rule for rule in rules if rule.get("ID") != LIFECYCLE_RULE]
     everything = {"Prefix": ""}
     ours = {
