@@ -40,6 +40,10 @@ class StoreRefusesError(StorageUnavailableError):
     """The object store refuses what this service asks."""
 
 
+class ArgumentRefusedError(StoreRefusesError):
+    """The object store refuses a value in what this service asks."""
+
+
 class ConditionFailedError(StorageError):
     """What the request made a condition of is not so; callers know what that means."""
 
@@ -170,7 +174,8 @@ def _answered(response: Mapping[str, Any], *, bucket: str, endpoint: str, operat
     if code in _MISSING:
         return ObjectMissingError()
     advice = _ADVICE.get(code, "look at the credentials, the bucket's settings and the store's log")
-    return StoreRefusesError(f"The object store at {endpoint} refuses with {_shown(code)}: {advice}.")
+    kind = ArgumentRefusedError if code == "InvalidArgument" else StoreRefusesError
+    return kind(f"The object store at {endpoint} refuses with {_shown(code)}: {advice}.")
 
 
 def _shown(code: str) -> str:

@@ -56,11 +56,14 @@ async def copy_part(
     number: int,
     *,
     source: str,
-    etag: str,
     offset: int,
     length: int,
+    etag: str | None = None,
 ) -> StoredPart:
-    """Copy that range of what bears `etag` under `source`; raises ConditionFailedError where it does not."""
+    """Copy that range of the object `source`: the one that bears `etag`, else raises ConditionFailedError.
+
+    The store itself says whether the range lies within: BeyondTheEndError or ArgumentRefusedError.
+    """
     answer = await client.call(
         "upload_part_copy",
         seconds=SLOW_CALL_SECONDS,
@@ -68,8 +71,8 @@ async def copy_part(
         UploadId=upload_id,
         PartNumber=number,
         CopySource={"Bucket": client.bucket, "Key": source},
-        CopySourceIfMatch=f'"{etag}"',
         CopySourceRange=f"bytes={offset}-{offset + length - 1}",
+        **({} if etag is None else {"CopySourceIfMatch": f'"{etag}"'}),
     )
     made = answer["CopyPartResult"]
     return StoredPart(number=number, byte_size=length, etag=etag_of(made["ETag"]), sha256=_sha256(made))

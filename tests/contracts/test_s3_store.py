@@ -204,6 +204,22 @@ async def test_more_uploads_than_one_answer_holds(store: S3Store, monkeypatch: p
     assert len(asked) == 3
 
 
+async def test_a_part_is_copied_with_one_call(running: RunningStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A changed gigabyte is made of hundreds of them."""
+    await upload(running, KEY, b"abc")
+    upload_id = await running.store.create_multipart("0197/parts", content_type="a/b", part_hashes=False)
+    calls: list[str] = []
+    real = S3Client.raw
+
+    async def raw(self: S3Client, name: str, **params: Any) -> dict[str, Any]:
+        calls.append(name)
+        return await real(self, name, **params)
+
+    monkeypatch.setattr(S3Client, "raw", raw)
+    await running.store.copy_part("0197/parts", upload_id, 1, source=KEY, offset=0, length=3)
+    assert calls == ["upload_part_copy"]
+
+
 def _small_pages(monkeypatch: pytest.MonkeyPatch, operation: str, **size: int) -> list[str]:
     """Have the store answer that operation in small pages; returns what will list each asking."""
     asked: list[str] = []
