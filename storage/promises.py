@@ -35,7 +35,7 @@ def check_read(offset: int, length: int) -> None:
 
 
 def check_part_range(offset: int, length: int, byte_size: int | None = None) -> None:
-    """Raise ValueError unless the range has bytes and lies within an object of `byte_size`, if that is known."""
+    """Raise ValueError unless the range has bytes and lies within `byte_size` bytes, if that is known."""
     if offset < 0 or length < 1:
         raise ValueError("The range of a part begins at 0 or later, and has a byte at least.")
     if byte_size is not None and offset + length > byte_size:
