@@ -83,6 +83,24 @@ def assert_xml_error(response: httpx.Response, status: int, code: str) -> None:
 # --- parts -----------------------------------------------------------------------------------------
 
 
+async def test_bodies_of_one_part_left_open_hold_one_file(running: RunningDiskStore) -> None:
+    upload_id = await begin(running)
+    signed = {number: sign_part(running, KEY, upload_id, number, DATA) for number in (1, 2)}
+    length = f"Content-Length: {len(DATA)}\r\n"
+    connections = [await begin_upload(signed[number], DATA[:-1], extra=length) for number in (1, 1, 2, 1)]
+    for reader, _ in connections[:2]:
+        status, error = await answer(reader)
+        assert (status, error["code"]) == (409, "UPLOAD_SUPERSEDED")
+    incoming = running.root / ".incoming"
+    await until(lambda: len(list(incoming.iterdir())) == 2)
+    for reader, writer in connections[2:]:
+        writer.write(DATA[-1:])
+        assert (await answer(reader))[0] == 200
+    assert [part.number for part in await parts_of(running, upload_id)] == [1, 2]
+    for _, writer in connections:
+        writer.close()
+
+
 async def test_a_part_is_answered_with_its_tag(running: RunningDiskStore) -> None:
     upload_id = await begin(running)
     response = await send_part(running, KEY, upload_id, 1, DATA)
