@@ -57,7 +57,7 @@ class DiskMultiparts:
         # Every part is hashed here, promised or not; types come from the addresses.
         check_private_key(key)
         check_content_type(content_type)
-        upload_id = new_upload_id()
+        upload_id = new_upload_id(key)
         try:
             await on_disk(partial(self._uploads.create, upload_id, key, self._now()))
         except BaseException:

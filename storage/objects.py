@@ -245,7 +245,8 @@ class ObjectStore(Protocol):
         """Begin a multipart upload to `key` and return its id.
 
         `part_hashes` tells that every part will be signed with its SHA-256: some stores have to know before.
-        Proves nothing about the key: that it is taken is found out by completing. Every call begins another.
+        Proves nothing about the key: that it is taken is found out by completing. Every call begins another;
+        a store may refuse more than ten open ones of one key (`TooManyMultipartsError`).
         Raises `StorageFullError`, and `ValueError` for a malformed content type.
         """
         ...

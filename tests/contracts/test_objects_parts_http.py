@@ -80,6 +80,30 @@ def assert_xml_error(response: httpx.Response, status: int, code: str) -> None:
     assert error.findtext("Message")
 
 
+# --- how many ---------------------------------------------------------------------------------------
+
+
+async def test_one_address_begins_no_more_than_ten_uploads(running: RunningDiskStore) -> None:
+    signed = sign(running, MultipartRequest.CREATE, None)
+    begun = await asyncio.gather(
+        *(running.http.post(signed.url, headers=signed.headers) for _ in range(13)),
+    )
+    accepted = [each for each in begun if each.status_code == 200]
+    assert 1 <= len(accepted) <= 10
+    for _ in range(10 - len(accepted)):
+        accepted.append(await running.http.post(signed.url, headers=signed.headers))
+    assert {each.status_code for each in accepted} == {200}
+    refused = await running.http.post(signed.url, headers=signed.headers)
+    assert_xml_error(refused, 409, "TooManyMultiparts")
+    assert "abort one" in refused.text
+    uploads = [each async for each in running.store.list_multiparts("")]
+    assert len(uploads) == 10
+    assert len(list((running.root / ".multipart").iterdir())) == 10
+    await running.store.create_multipart(f"{KEY}.other", content_type=TYPE, part_hashes=False)
+    await running.store.abort_multipart(KEY, uploads[0].upload_id)
+    assert (await running.http.post(signed.url, headers=signed.headers)).status_code == 200
+
+
 # --- parts -----------------------------------------------------------------------------------------
 
 
