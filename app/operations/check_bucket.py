@@ -1,7 +1,7 @@
 """The bucket, where objects lie on S3: reached, used as clients use it, and set to what it must be.
 
-A few tiny objects are sent, read and removed beneath `doctor/`, by signed addresses and at the endpoint that
-clients are given: what a store enforces can't be read anywhere, it has to be tried.
+A few tiny objects are sent, read and removed beneath `doctor/` and `public/`, by signed addresses and at the
+endpoint that clients are given: what a store enforces can't be read anywhere, it has to be tried.
 """
 
 import hashlib
@@ -19,8 +19,10 @@ from app.object_store import s3_options
 from app.operations.bucket import opened_bucket
 from app.operations.errors import OperationError
 from app.operations.findings import Finding, ok, problem, warning
+from app.operations.multipart_trial import MultipartTrial
 from app.settings import Settings
 from storage.errors import StorageError
+from storage.keys import PUBLIC_PREFIX
 from storage.objects import Disposition, SignedPut
 from storage.s3 import S3Store, open_s3_store
 from storage.s3_options import S3Options
@@ -45,7 +47,7 @@ async def check(settings: Settings) -> list[Finding]:
         async with open_s3_store(options) as store:
             await store.check()
             found = [ok("bucket", f"The bucket {options.bucket} can be written and read by this service.")]
-            found += [finding async for finding in _as_clients_do(store, options)]
+            found += [finding async for finding in _as_clients_do(store, settings, options)]
     except StorageError as error:
         return [problem("bucket", str(error), "Uploads are refused, and nothing is shown, until it works.")]
     return found + await _settings_of_bucket(settings)
@@ -74,8 +76,8 @@ async def _settings_of_bucket(settings: Settings) -> list[Finding]:
     return found
 
 
-async def _as_clients_do(store: S3Store, options: S3Options) -> AsyncIterator[Finding]:
-    trial = _Trial(store, options)
+async def _as_clients_do(store: S3Store, settings: Settings, options: S3Options) -> AsyncIterator[Finding]:
+    trial = _Trial(store, options, behind_cdn=settings.cdn_url is not None)
     timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as http:
         trial.http = http
@@ -89,8 +91,7 @@ async def _as_clients_do(store: S3Store, options: S3Options) -> AsyncIterator[Fi
                 "Set DARKROOM_S3_PUBLIC_ENDPOINT_URL to the name under which clients reach the store.",
             )
         finally:
-            with suppress(StorageError):
-                await store.delete(trial.keys)
+            await trial.clean_up()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +110,13 @@ class _Trial:
 
     http: aiohttp.ClientSession
 
-    def __init__(self, store: S3Store, options: S3Options) -> None:
+    def __init__(self, store: S3Store, options: S3Options, *, behind_cdn: bool) -> None:
         self._store = store
         self._options = options
+        self._behind_cdn = behind_cdn
         self._key = f"doctor/{uuid4().hex}"
-        self.keys = [self._key + end for end in ("", "-hash", "-old", "-altered")]
+        self._public_key = f"{PUBLIC_PREFIX}{self._key.replace('/', '-')}"
+        self._multipart = MultipartTrial(store, f"{self._key}-parts", self._send_part)
         self.place = "/".join(self._put(self._key).url.split("/")[:3])
 
     async def run(self) -> AsyncIterator[Finding]:
@@ -133,7 +136,19 @@ class _Trial:
         yield await self._wrong_hash()
         for finding in await self._bad_addresses():
             yield finding
+        async for finding in self._multipart.run():
+            yield finding
         yield await self._stranger()
+        if not self._behind_cdn:
+            yield await self._public()
+
+    async def clean_up(self) -> None:
+        with suppress(StorageError):
+            await self._multipart.clean_up()
+        with suppress(StorageError):
+            await self._store.delete([self._key + end for end in ("", "-hash", "-old", "-altered")])
+        with suppress(StorageError):
+            await self._store.delete([self._public_key])
 
     async def _download(self) -> Finding:
         signed = self._store.sign_get(
@@ -216,11 +231,35 @@ class _Trial:
             "./darkroom bucket init blocks it; where it did, the store does not heed that: use another.",
         )
 
+    async def _public(self) -> Finding:
+        try:
+            await self._store.copy(self._key, self._public_key, content_type=_TYPE)
+        except StorageError as error:
+            return problem(
+                "public",
+                f"What is published can't be copied to where everybody reads it. {error}",
+                "Look at the bucket's policy: what it demands of objects must hold beneath public/ too.",
+            )
+        got = await self._ask("GET", self._store.public_url(self._public_key))
+        if got.status == 200 and got.body == _BODY:
+            return ok("public", f"What is public can be read without a signature at {self.place}.")
+        return problem(
+            "public",
+            f"What is public is answered with {got.status}{_code(got)} to whoever comes without a signature: "
+            "nobody sees what is published.",
+            "./darkroom bucket init lets everybody read it. Where it did, look whether the whole account "
+            "blocks public access, and whether the bucket encrypts with aws:kms, which S3 decrypts for no stranger: "
+            "set DARKROOM_S3_SSE then.",
+        )
+
     def _put(self, key: str) -> SignedPut:
         return _signed_by(self._store, key)
 
     async def _send(self, signed: SignedPut, body: bytes) -> _Answer:
         return await self._ask("PUT", signed.url, headers=signed.headers, body=body)
+
+    async def _send_part(self, signed: SignedPut, body: bytes) -> int:
+        return (await self._send(signed, body)).status
 
     async def _ask(
         self, method: str, url: str, *, headers: dict[str, str] | None = None, body: bytes | None = None

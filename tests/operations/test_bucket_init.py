@@ -4,18 +4,12 @@ import json
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import pytest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Mount
-from starlette.types import Receive, Scope, Send
 
 from app.operations import bucket_settings as wanted
 from app.settings import Settings
 from tests.ministack import aws_client, bucket
-from tests.operations.bucket import bucket_settings
+from tests.operations.bucket import Gate, bucket_settings
 from tests.operations.commands import Operations
 from tests.serving import serve
 
@@ -122,10 +116,9 @@ async def test_what_is_refused_keeps_nothing_else_from_being_set(
     ministack: str, bucket: str, operations: Operations
 ) -> None:
     """As where the account blocks public policies, or the credentials may not look at one thing."""
-    refusals = [
-        Mount("/", app=_Refusing(ministack, {("PUT", "policy"), ("GET", "cors")})),
-    ]
-    async with serve(lambda _: Starlette(routes=refusals)) as endpoint:
+    refused = {("PUT", "policy"), ("GET", "cors")}
+    gate = Gate(ministack, lambda request: (request.method, request.url.query.partition("=")[0]) in refused)
+    async with serve(lambda _: gate) as endpoint:
         said = await operations.run("bucket", "init", **bucket_settings(endpoint, bucket))
     assert said.code == 1
     assert "Traceback" not in said.stderr
@@ -140,31 +133,6 @@ async def test_what_is_refused_keeps_nothing_else_from_being_set(
     async with aws_client(ministack, "s3") as s3:
         [rule] = (await s3.get_bucket_lifecycle_configuration(Bucket=bucket))["Rules"]
         assert rule["ID"] == wanted.LIFECYCLE_RULE
-
-
-class _Refusing:
-    """Passes on to `target` all but requests of those methods and queries."""
-
-    def __init__(self, target: str, refused: set[tuple[str, str]]) -> None:
-        self._target = target
-        self._refused = refused
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        response = await self._answer(request)
-        await response(scope, receive, send)
-
-    async def _answer(self, request: Request) -> Response:
-        if (request.method, request.url.query.partition("=")[0]) in self._refused:
-            return Response("<Error><Code>AccessDenied</Code></Error>", 403, media_type="application/xml")
-        async with httpx.AsyncClient(trust_env=False) as http:
-            answer = await http.request(
-                request.method,
-                f"{self._target}{request.url.path}?{request.url.query}",
-                content=await request.body(),
-                headers=request.headers.raw,
-            )
-        return Response(answer.content, answer.status_code, media_type=answer.headers.get("content-type"))
 
 
 def test_a_foreign_rule_that_ends_uploads_early_is_found_out() -> None:
