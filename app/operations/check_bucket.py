@@ -248,8 +248,8 @@ class _Trial:
             f"What is public is answered with {got.status}{_code(got)} to whoever comes without a signature: "
             "nobody sees what is published.",
             "./darkroom bucket init lets everybody read it. Where it did, look whether the whole account "
-            "blocks public access, and whether the bucket encrypts with aws:kms, which S3 decrypts for no stranger: "
-            "set DARKROOM_S3_SSE then.",
+            "blocks public access, and whether the bucket encrypts with aws:kms, which S3 decrypts for no "
+            "stranger: set DARKROOM_S3_SSE then.",
         )
 
     def _put(self, key: str) -> SignedPut:
