@@ -21,9 +21,10 @@ follow one another without a gap. What was received is what the store lists: nob
 becomes visible by completing, and only where nothing is stored under the key; parts of an upload that was
 neither completed nor aborted are seen by nobody but `list_parts`, and are not collected by themselves.
 
-**Errors** are those of `storage/errors.py`. `StorageUnavailableError` may come from every `async` method and
-means: not known, try again. It never stands for "missing". Bad arguments that only our own code can cause
-(a malformed hash, a negative size) raise `ValueError`; what clients send is validated before, by services.
+**Errors** are those of `storage/errors.py`. `StorageUnavailableError` may come from every `async` method, and
+from `sign_*` where a store's own credentials have run out and were not renewed (S3). It means: not known, try
+again. It never stands for "missing". Bad arguments that only our own code can cause (a malformed hash, a
+negative size) raise `ValueError`; what clients send is validated before, by services.
 
 **Cancellation** of an `async` method leaves nothing half-done and no work running behind the caller's back.
 A store may be used from many tasks at once, and by many processes on the same data.

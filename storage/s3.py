@@ -331,7 +331,7 @@ async def open_s3_client(options: S3Options) -> AsyncIterator[tuple[Any, Any]]:
     session = get_session()
     session.register_component("data_loader", _descriptions())
     if options.access_key_id is not None:
-        session.set_credentials(options.access_key_id, options.secret_access_key, options.session_token)
+        session.set_credentials(options.access_key_id, options.secret_access_key)
     credentials = await _told(session.get_credentials(), options)
     if credentials is None:
         raise StorageUnavailableError(

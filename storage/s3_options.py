@@ -25,7 +25,6 @@ class S3Options:
     path_style: bool | None = None
     access_key_id: str | None = None
     secret_access_key: str | None = field(default=None, repr=False)
-    session_token: str | None = field(default=None, repr=False)
     #: AES256 or aws:kms
     encryption: str | None = None
     kms_key_id: str | None = None
