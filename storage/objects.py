@@ -149,7 +149,8 @@ class ObjectStore(Protocol):
         The store itself refuses a body of another length or `Content-Type`, one whose hash differs from
         `sha256` or `md5` (lower-case hex, checked when given), and every body once the key is taken: an
         address never overwrites, so of several uploads to one key exactly one wins (HTTP 412 to the others:
-        stored already, finalize). What is refused leaves nothing behind.
+        stored already, finalize; 409 to those that another overtook on its way: a store may let a newer one
+        end an older). What is refused leaves nothing behind.
 
         The address is a bearer credential until `expires_in` passes (more than 0, at most 7 days, rounded up
         to a whole second); an upload that began before may end after. Signing touches neither network nor
