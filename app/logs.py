@@ -15,6 +15,19 @@ _SHARED: list[Processor] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
 
+_QUIET = (
+    "alembic",
+    "pgqueuer",
+    "uvicorn",
+    "gql",
+    "httpx",
+    "aiobotocore",
+    "aiohttp",
+    "boto3",
+    "botocore",
+    "urllib3",
+)
+
 
 def configure_logs(level: str, stream: TextIO | None = None) -> None:
     """Send our own and the libraries' logs through one formatter, to stdout unless told otherwise."""
@@ -31,8 +44,9 @@ def configure_logs(level: str, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # What these say at INFO is said by our own lines, or is of interest to their authors.
-    for name in ("alembic", "pgqueuer", "uvicorn", "gql", "httpx"):
+    # What these say at INFO is said by our own lines, or is of interest to their authors; and what those that
+    # speak to S3 say at DEBUG holds session tokens and signatures.
+    for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
 
 

@@ -4,14 +4,14 @@ Both are held to what was signed: length and hash, and for a whole object the ty
 browsers send any, or none at all.
 """
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
+from app.newest_body import NewestBody, SupersededError
 from app.refusals import Refusal, bad_header
 from app.request_body import RequestBody
 from storage.disk import LONGEST_PUT, DiskStore
@@ -25,6 +25,7 @@ class ObjectUploads:
 
     def __init__(self, store: DiskStore) -> None:
         self._store = store
+        self._bodies = NewestBody()
 
     async def put(self, key: str, query: str, headers: Headers, body: RequestBody) -> Response:
         if is_of_part(query):
@@ -38,16 +39,34 @@ class ObjectUploads:
         if await self._store.head(grant.key) is not None:
             # Told before the body is sent; two that come at once are told apart when the file gets its name.
             raise ObjectExistsError
-        async with _in_time():
+        async with self._receiving(grant.key):
             stored = await self._store.receive(grant, body)
         return Response(headers={"ETag": f'"{stored.etag}"'})
 
     async def _put_part(self, key: str, query: str, headers: Headers, body: RequestBody) -> Response:
         grant = self._store.signer.multipart.verify_part(key, query)
         _check_length(grant.byte_size, headers)
-        async with _in_time():
+        async with self._receiving((grant.upload_id, grant.number)):
             stored = await self._store.receive_part(grant, body)
         return Response(headers={"ETag": f'"{stored.etag}"'})
+
+    @asynccontextmanager
+    async def _receiving(self, name: Hashable) -> AsyncIterator[None]:
+        try:
+            async with self._bodies.receiving(name, longest=LONGEST_PUT):
+                yield
+        except SupersededError as error:
+            raise Refusal(
+                status=HTTPStatus.CONFLICT,
+                code="UPLOAD_SUPERSEDED",
+                message="Another body was sent to this address since: that one counts.",
+            ) from error
+        except TimeoutError as error:
+            raise Refusal(
+                status=HTTPStatus.REQUEST_TIMEOUT,
+                code="UPLOAD_TOO_SLOW",
+                message=f"The upload took longer than {LONGEST_PUT}; request a new one.",
+            ) from error
 
 
 def is_of_part(query: str) -> bool:
@@ -83,16 +102,3 @@ def _check_claims(grant: PutGrant, headers: Headers) -> None:
     md5 = headers.get("content-md5")
     if grant.md5 is not None and md5 != hex_to_base64(grant.md5):
         raise bad_header("CHECKSUM_MISMATCH", "Content-MD5", expected=hex_to_base64(grant.md5), actual=md5)
-
-
-@asynccontextmanager
-async def _in_time() -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(LONGEST_PUT.total_seconds()):
-            yield
-    except TimeoutError as error:
-        raise Refusal(
-            status=HTTPStatus.REQUEST_TIMEOUT,
-            code="UPLOAD_TOO_SLOW",
-            message=f"The upload took longer than {LONGEST_PUT}; request a new one.",
-        ) from error

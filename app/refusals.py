@@ -19,6 +19,7 @@ from storage.errors import (
     StorageError,
     StorageFullError,
     StorageUnavailableError,
+    TooManyMultipartsError,
 )
 
 _STATUS: dict[type[StorageError], HTTPStatus] = {
@@ -32,6 +33,7 @@ _STATUS: dict[type[StorageError], HTTPStatus] = {
     MultipartMissingError: HTTPStatus.NOT_FOUND,
     ObjectChangedError: HTTPStatus.PRECONDITION_FAILED,
     ObjectExistsError: HTTPStatus.PRECONDITION_FAILED,
+    TooManyMultipartsError: HTTPStatus.CONFLICT,
     StorageFullError: HTTPStatus.INSUFFICIENT_STORAGE,
     StorageUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
 }

@@ -106,7 +106,8 @@ class Settings(BaseSettings):
     s3_sse: str | None = Field(
         None,
         pattern="^(AES256|aws:kms)$",
-        description="How the store is told to encrypt: AES256 or aws:kms. Default: as the bucket says.",
+        description="How the store is told to encrypt: AES256 or aws:kms, under which public copies are "
+        "AES256, as S3 gives nothing under aws:kms to strangers. Default: as the bucket says.",
     )
     s3_sse_kms_key_id: str | None = Field(
         None,

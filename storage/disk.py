@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 
 from storage.disk_addresses import DiskAddresses
-from storage.disk_files import NewFile, open_regular
 from storage.disk_incoming import probe, sweep
 from storage.disk_multipart import DiskMultiparts
 from storage.disk_objects import OpenObject, object_info, opened_object
@@ -36,6 +35,7 @@ from storage.disk_transfer import (
 from storage.disk_tree import DiskTree, TreeEntry
 from storage.errors import ObjectChangedError
 from storage.keys import check_key, check_prefix, check_private_key
+from storage.local_files import NewFile, open_regular
 from storage.objects import FetchedObject, ObjectInfo
 from storage.promises import check_block_size, check_read
 from storage.response_headers import check_content_type

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
-from storage.disk_files import open_regular
+from storage.local_files import open_regular
 
 
 def incoming_path(incoming: Path) -> Path:

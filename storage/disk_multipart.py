@@ -16,7 +16,6 @@ from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
-from storage.disk_files import NewFile, SourceFile
 from storage.disk_objects import object_info, opened_object
 from storage.disk_part_signing import PartGrant
 from storage.disk_signatures import Clock
@@ -32,6 +31,7 @@ from storage.errors import (
     StorageUnavailableError,
 )
 from storage.keys import check_prefix, check_private_key
+from storage.local_files import NewFile, SourceFile
 from storage.objects import ObjectInfo, OpenMultipart, StoredPart
 from storage.promises import check_part_number, check_part_range
 from storage.response_headers import check_content_type
@@ -57,7 +57,7 @@ class DiskMultiparts:
         # Every part is hashed here, promised or not; types come from the addresses.
         check_private_key(key)
         check_content_type(content_type)
-        upload_id = new_upload_id()
+        upload_id = new_upload_id(key)
         try:
             await on_disk(partial(self._uploads.create, upload_id, key, self._now()))
         except BaseException:

@@ -6,11 +6,11 @@ from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from functools import partial
 
-from storage.disk_files import SourceFile
 from storage.disk_transfer import BLOCK_BYTES, on_disk, reading
 from storage.disk_tree import DiskTree
 from storage.errors import ObjectMissingError, StorageUnavailableError
 from storage.keys import check_key
+from storage.local_files import SourceFile
 from storage.objects import ObjectInfo
 
 

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from storage.disk_files import NewFile, SourceFile
 from storage.disk_incoming import incoming_path
 from storage.errors import ChecksumMismatchError, SizeMismatchError, StorageFullError, StorageUnavailableError
+from storage.local_files import NewFile, SourceFile
 from storage.threads import in_thread
 
 BLOCK_BYTES = 1024 * 1024

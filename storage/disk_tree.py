@@ -17,9 +17,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.disk_files import open_regular
 from storage.errors import InvalidKeyError, ObjectExistsError, StorageUnavailableError
 from storage.keys import is_segment
+from storage.local_files import open_regular
 
 INCOMING = ".incoming"
 

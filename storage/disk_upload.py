@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from storage.disk_files import open_regular
 from storage.disk_tree import DiskTree
 from storage.errors import MultipartMissingError, StorageError, StorageUnavailableError
+from storage.local_files import open_regular
 from storage.objects import OpenMultipart
 
 MANIFEST = "manifest"

@@ -14,6 +14,7 @@ The manifest goes next and then, at leisure, the rest. A directory without a man
 somebody who was killed has left.
 """
 
+import hashlib
 import os
 import re
 import secrets
@@ -32,10 +33,13 @@ from storage.disk_upload import (
     read_manifest,
     write_manifest,
 )
-from storage.errors import MultipartMissingError
+from storage.errors import MultipartMissingError, TooManyMultipartsError
 from storage.objects import OpenMultipart
 
 MULTIPART = ".multipart"
+
+MAX_OPEN_OF_A_KEY = 10
+"""One address may begin any number of uploads, each of which may hold as much as the object to come."""
 
 _ID_BYTES = 16
 _IS_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -44,8 +48,13 @@ _NO_UPLOAD = (FileNotFoundError, NotADirectoryError)
 _REMOVE_BATCH = 100
 
 
-def new_upload_id() -> str:
-    return secrets.token_hex(_ID_BYTES)
+def new_upload_id(key: str) -> str:
+    """An id that tells to which key it belongs, so that those of one key are counted by their names."""
+    return _beginning(key) + secrets.token_hex(_ID_BYTES // 2)
+
+
+def _beginning(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:_ID_BYTES]
 
 
 class DiskUploads:
@@ -55,12 +64,15 @@ class DiskUploads:
         self._tree = tree
 
     def create(self, upload_id: str, key: str, started_at: datetime) -> None:
-        """Begin the upload, durably."""
+        """Begin the upload, durably; raises `TooManyMultipartsError`, and may leave its directory."""
         with self._tree.open_root() as root:
             with suppress(FileExistsError):
                 os.mkdir(MULTIPART, 0o700, dir_fd=root)
             with _directory(MULTIPART, root) as uploads:
                 os.mkdir(upload_id, 0o700, dir_fd=uploads)
+                # Counted with this one in it, so that of many at once not one too many is left.
+                if sum(name.startswith(_beginning(key)) for name in os.listdir(uploads)) > MAX_OPEN_OF_A_KEY:
+                    raise TooManyMultipartsError
                 with _directory(upload_id, uploads) as fd:
                     # Tells the sweep that somebody is at work here; nobody else knows the id yet.
                     lock_directory(fd)

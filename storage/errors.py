@@ -6,6 +6,7 @@
     ├── ObjectExistsError
     ├── ObjectChangedError
     ├── MultipartMissingError
+    ├── TooManyMultipartsError
     ├── PartsChangedError
     ├── SizeMismatchError
     ├── ChecksumMismatchError
@@ -56,6 +57,12 @@ class MultipartMissingError(StorageError):
     """There is no such multipart upload: it was completed or aborted, or never begun."""
 
     code = "MULTIPART_MISSING"
+
+
+class TooManyMultipartsError(StorageError):
+    """Ten multipart uploads to this key are open already: go on with one of them, or abort one."""
+
+    code = "TOO_MANY_MULTIPARTS"
 
 
 class PartsChangedError(StorageError):

@@ -21,9 +21,10 @@ follow one another without a gap. What was received is what the store lists: nob
 becomes visible by completing, and only where nothing is stored under the key; parts of an upload that was
 neither completed nor aborted are seen by nobody but `list_parts`, and are not collected by themselves.
 
-**Errors** are those of `storage/errors.py`. `StorageUnavailableError` may come from every `async` method and
-means: not known, try again. It never stands for "missing". Bad arguments that only our own code can cause
-(a malformed hash, a negative size) raise `ValueError`; what clients send is validated before, by services.
+**Errors** are those of `storage/errors.py`. `StorageUnavailableError` may come from every `async` method, and
+from `sign_*` where a store's own credentials have run out and were not renewed (S3). It means: not known, try
+again. It never stands for "missing". Bad arguments that only our own code can cause (a malformed hash, a
+negative size) raise `ValueError`; what clients send is validated before, by services.
 
 **Cancellation** of an `async` method leaves nothing half-done and no work running behind the caller's back.
 A store may be used from many tasks at once, and by many processes on the same data.
@@ -148,7 +149,8 @@ class ObjectStore(Protocol):
         The store itself refuses a body of another length or `Content-Type`, one whose hash differs from
         `sha256` or `md5` (lower-case hex, checked when given), and every body once the key is taken: an
         address never overwrites, so of several uploads to one key exactly one wins (HTTP 412 to the others:
-        stored already, finalize). What is refused leaves nothing behind.
+        stored already, finalize; 409 to those that another overtook on its way: a store may let a newer one
+        end an older). What is refused leaves nothing behind.
 
         The address is a bearer credential until `expires_in` passes (more than 0, at most 7 days, rounded up
         to a whole second); an upload that began before may end after. Signing touches neither network nor
@@ -245,7 +247,8 @@ class ObjectStore(Protocol):
         """Begin a multipart upload to `key` and return its id.
 
         `part_hashes` tells that every part will be signed with its SHA-256: some stores have to know before.
-        Proves nothing about the key: that it is taken is found out by completing. Every call begins another.
+        Proves nothing about the key: that it is taken is found out by completing. Every call begins another;
+        a store may refuse more than ten open ones of one key (`TooManyMultipartsError`).
         Raises `StorageFullError`, and `ValueError` for a malformed content type.
         """
         ...

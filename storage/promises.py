@@ -34,10 +34,12 @@ def check_read(offset: int, length: int) -> None:
         raise ValueError(f"A range to read begins at 0 or later and has 1 to {LONGEST_READ:,} bytes.")
 
 
-def check_part_range(offset: int, length: int, byte_size: int) -> None:
-    """Raise ValueError unless the range has bytes and lies within an object of `byte_size`."""
-    if offset < 0 or length < 1 or offset + length > byte_size:
-        raise ValueError(f"The range of a part has a byte at least, and lies within {byte_size:,} bytes.")
+def check_part_range(offset: int, length: int, byte_size: int | None = None) -> None:
+    """Raise ValueError unless the range has bytes and lies within `byte_size` bytes, if that is known."""
+    if offset < 0 or length < 1:
+        raise ValueError("The range of a part begins at 0 or later, and has a byte at least.")
+    if byte_size is not None and offset + length > byte_size:
+        raise ValueError(f"The range of a part lies within {byte_size:,} bytes.")
 
 
 def check_block_size(block_size: int | None) -> None:

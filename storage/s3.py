@@ -49,7 +49,7 @@ from storage.s3_breaker import CircuitBreaker
 from storage.s3_check import StoreCheck, require_bucket
 from storage.s3_client import SLOW_CALL_SECONDS, S3Client
 from storage.s3_credentials import KeptCredentials
-from storage.s3_errors import ConditionFailedError, storage_error
+from storage.s3_errors import ArgumentRefusedError, BeyondTheEndError, ConditionFailedError, storage_error
 from storage.s3_multipart import OwnMultipart
 from storage.s3_objects import described, head_info, listed_info
 from storage.s3_options import S3Options
@@ -206,24 +206,15 @@ class S3Store:
         self, key: str, upload_id: str, number: int, *, source: str, offset: int, length: int
     ) -> StoredPart:
         check_private_key(key)
+        check_key(source)
         check_part_number(number)
-        found = await self.head(source)
-        if found is None:
-            raise ObjectMissingError
-        check_part_range(offset, length, found.byte_size)
+        check_part_range(offset, length)
         try:
             return await s3_multipart.copy_part(
-                self._client,
-                key,
-                upload_id,
-                number,
-                source=source,
-                etag=found.etag,
-                offset=offset,
-                length=length,
+                self._client, key, upload_id, number, source=source, offset=offset, length=length
             )
-        except ConditionFailedError as error:
-            raise StorageUnavailableError("The object to copy from is being replaced: try again.") from error
+        except (BeyondTheEndError, ArgumentRefusedError) as error:
+            raise ValueError("The range of a part lies within the object that it is copied from.") from error
 
     async def complete_multipart(
         self, key: str, upload_id: str, parts: Sequence[StoredPart], *, content_type: str
@@ -284,7 +275,7 @@ class S3Store:
             MetadataDirective="REPLACE",
             **described(key, content_type),
             **({"CopySourceIfMatch": f'"{found.etag}"'} if bound else {}),
-            **self._client.options.encryption_params,
+            **self._client.options.encryption_params(key),
         )
 
     async def _copy_in_parts(self, found: ObjectInfo, key: str, content_type: str) -> None:
@@ -340,7 +331,7 @@ async def open_s3_client(options: S3Options) -> AsyncIterator[tuple[Any, Any]]:
     session = get_session()
     session.register_component("data_loader", _descriptions())
     if options.access_key_id is not None:
-        session.set_credentials(options.access_key_id, options.secret_access_key, options.session_token)
+        session.set_credentials(options.access_key_id, options.secret_access_key)
     credentials = await _told(session.get_credentials(), options)
     if credentials is None:
         raise StorageUnavailableError(

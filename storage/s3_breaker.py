@@ -2,8 +2,9 @@
 
 Closed, every call is let through. After some failures in a row it opens: calls are refused without being
 made. When the pause is over, one call at a time is let through to look; its success closes the breaker
-again. Only silence, broken connections and the server's own errors are failures: an answer that refuses is
-an answer.
+again. Failures are silence, broken connections and the server's own errors; a caller who gave up counts as
+silence where a call that moves no bytes and asks for no work had no answer for three seconds
+(`storage/s3_client.py`). An answer that refuses is an answer, 501 (the store lacks something) too.
 """
 
 import time

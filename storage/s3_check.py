@@ -50,8 +50,8 @@ class StoreCheck:
             self._looked_at = now
 
     async def _prove(self) -> None:
-        call = self._client.call
-        await call("put_object", seconds=CHECK_SECONDS, Key=self._key, Body=_BODY)
+        call, encrypted = self._client.call, self._client.options.encryption_params(self._key)
+        await call("put_object", seconds=CHECK_SECONDS, Key=self._key, Body=_BODY, **encrypted)
         try:
             # The bytes themselves: S3's ETag is no MD5 where they are encrypted.
             found = await self._client.guarded(self._read, seconds=CHECK_SECONDS)

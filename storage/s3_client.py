@@ -31,7 +31,8 @@ SLOW_CALL_SECONDS = 600.0
 
 SLOWEST_BYTES_PER_SECOND = 128 * 1024
 
-#: A call that was given up by its caller after that long without an answer is the store's failure.
+#: A short call that was given up by its caller after that long without an answer is the store's failure. How
+#: long a copy, a completion or bytes on their way take says nothing of a store's health.
 PATIENCE = timedelta(seconds=3)
 
 _FAILURES = (ClientError, BotoCoreError, ResponseParserError, aiohttp.ClientError, OSError, StorageError)
@@ -67,7 +68,10 @@ class S3Client:
         return answer
 
     async def guarded(self, work: Callable[[], Awaitable[T]], *, seconds: float) -> T:
-        """Run `work` for at most `seconds`, if the breaker lets it through."""
+        """Run `work` for at most `seconds`, if the breaker lets it through.
+
+        More than `S3Options.call_seconds` tells that it is a long one, which may take its time.
+        """
         passed = self._breaker.admit()
         began = time.monotonic()
         try:
@@ -76,8 +80,9 @@ class S3Client:
             (self._breaker.failed if is_silence(error) else self._breaker.answered)(passed)
             raise
         except BaseException:
-            given_up = time.monotonic() - began >= PATIENCE.total_seconds()
-            (self._breaker.failed if given_up else self._breaker.abandoned)(passed)
+            is_short = seconds <= self.options.call_seconds
+            silent = is_short and time.monotonic() - began >= PATIENCE.total_seconds()
+            (self._breaker.failed if silent else self._breaker.abandoned)(passed)
             raise
         self._breaker.answered(passed)
         return result
@@ -95,8 +100,8 @@ class S3Client:
         return self.options.call_seconds + byte_size / SLOWEST_BYTES_PER_SECOND
 
     def refusal(self, code: str) -> StorageError:
-        """What a code means that stands within an answer."""
-        return self._translated(ClientError({"Error": {"Code": code}}, "an answer"))
+        """What a code means that stands within the answer to DeleteObjects."""
+        return self._translated(ClientError({"Error": {"Code": code}}, "DeleteObjects"))
 
     def _translated(self, error: Exception) -> StorageError:
         return storage_error(error, bucket=self.bucket, endpoint=self.endpoint)

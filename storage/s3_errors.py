@@ -40,6 +40,10 @@ class StoreRefusesError(StorageUnavailableError):
     """The object store refuses what this service asks."""
 
 
+class ArgumentRefusedError(StoreRefusesError):
+    """The object store refuses a value in what this service asks."""
+
+
 class ConditionFailedError(StorageError):
     """What the request made a condition of is not so; callers know what that means."""
 
@@ -93,13 +97,25 @@ _ADVICE = {
     "301": "look at DARKROOM_S3_REGION and DARKROOM_S3_ENDPOINT_URL",
 }
 
+#: What a store may lack of a call that it knows in principle.
+_LACKING = {
+    "CreateMultipartUpload": "checksums of parts (x-amz-checksum-algorithm)",
+    "CompleteMultipartUpload": "the condition If-None-Match: set DARKROOM_S3_CONDITIONAL_WRITES=0",
+    "PutObject": "checksums of objects (x-amz-checksum-sha256), or the encryption of DARKROOM_S3_SSE",
+    "UploadPart": "checksums of parts (x-amz-checksum-sha256)",
+    "UploadPartCopy": "the copying of ranges on condition (x-amz-copy-source-if-match)",
+    "CopyObject": "copies on condition (x-amz-copy-source-if-match), or the encryption of DARKROOM_S3_SSE",
+}
+
 
 def storage_error(error: Exception, *, bucket: str, endpoint: str) -> StorageError:
     """Return what `error` means; `endpoint` is without credentials and query."""
     if isinstance(error, StorageError):
         return error
     if isinstance(error, ClientError):
-        return _answered(error.response, bucket=bucket, endpoint=endpoint)
+        return _answered(
+            error.response, bucket=bucket, endpoint=endpoint, operation=str(error.operation_name)
+        )
     if isinstance(error, SSLError):
         return StoreSilentError(
             f"There is no encrypted connection to the object store at {endpoint}: look at its certificate."
@@ -129,7 +145,7 @@ def is_silence(error: StorageError) -> bool:
     return isinstance(error, StoreSilentError)
 
 
-def _answered(response: Mapping[str, Any], *, bucket: str, endpoint: str) -> StorageError:
+def _answered(response: Mapping[str, Any], *, bucket: str, endpoint: str, operation: str) -> StorageError:
     code = str(response.get("Error", {}).get("Code", ""))
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code == "NoSuchBucket":
@@ -148,6 +164,9 @@ def _answered(response: Mapping[str, Any], *, bucket: str, endpoint: str) -> Sto
         return ConflictingWriteError()
     if code in _BEYOND or status == 416:
         return BeyondTheEndError()
+    if code == "NotImplemented" or status == 501:
+        lacking = f", or not {_LACKING[operation]}" if operation in _LACKING else ""
+        return StoreRefusesError(f"The object store at {endpoint} does not know {operation}{lacking}.")
     if code in _SLOWER or status in {429, 503}:
         return StoreSilentError(f"The object store at {endpoint} asks for fewer requests ({_shown(code)}).")
     if status >= 500:
@@ -155,7 +174,8 @@ def _answered(response: Mapping[str, Any], *, bucket: str, endpoint: str) -> Sto
     if code in _MISSING:
         return ObjectMissingError()
     advice = _ADVICE.get(code, "look at the credentials, the bucket's settings and the store's log")
-    return StoreRefusesError(f"The object store at {endpoint} refuses with {_shown(code)}: {advice}.")
+    kind = ArgumentRefusedError if code == "InvalidArgument" else StoreRefusesError
+    return kind(f"The object store at {endpoint} refuses with {_shown(code)}: {advice}.")
 
 
 def _shown(code: str) -> str:

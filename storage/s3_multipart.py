@@ -29,7 +29,7 @@ _CLEAN_UP_SECONDS = 5.0
 
 
 async def create(client: S3Client, key: str, content_type: str, *, checksums: bool) -> str:
-    params: dict[str, Any] = {**described(key, content_type), **client.options.encryption_params}
+    params: dict[str, Any] = {**described(key, content_type), **client.options.encryption_params(key)}
     if checksums:
         # Said now, or the parts' own are refused later.
         params["ChecksumAlgorithm"] = "SHA256"
@@ -56,11 +56,14 @@ async def copy_part(
     number: int,
     *,
     source: str,
-    etag: str,
     offset: int,
     length: int,
+    etag: str | None = None,
 ) -> StoredPart:
-    """Copy that range of what bears `etag` under `source`; raises ConditionFailedError where it does not."""
+    """Copy that range of the object `source`: the one that bears `etag`, else raises ConditionFailedError.
+
+    The store itself says whether the range lies within: BeyondTheEndError or ArgumentRefusedError.
+    """
     answer = await client.call(
         "upload_part_copy",
         seconds=SLOW_CALL_SECONDS,
@@ -68,8 +71,8 @@ async def copy_part(
         UploadId=upload_id,
         PartNumber=number,
         CopySource={"Bucket": client.bucket, "Key": source},
-        CopySourceIfMatch=f'"{etag}"',
         CopySourceRange=f"bytes={offset}-{offset + length - 1}",
+        **({} if etag is None else {"CopySourceIfMatch": f'"{etag}"'}),
     )
     made = answer["CopyPartResult"]
     return StoredPart(number=number, byte_size=length, etag=etag_of(made["ETag"]), sha256=_sha256(made))
@@ -100,7 +103,9 @@ async def abort(client: S3Client, key: str, upload_id: str) -> None:
     with suppress(MultipartMissingError, ObjectMissingError):
         for _ in range(_ABORTS):
             await client.call("abort_multipart_upload", Key=key, UploadId=upload_id)
-            await _parts_page(client, key, upload_id, MaxParts=1)
+            if not (await _parts_page(client, key, upload_id, MaxParts=1)).get("Parts"):
+                return
+        raise StorageUnavailableError("Parts of the upload come to be while it is aborted: abort it again.")
 
 
 async def list_multiparts(client: S3Client, prefix: str) -> AsyncIterator[OpenMultipart]:

@@ -3,6 +3,10 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from storage.keys import PUBLIC_PREFIX
+
+KMS = "aws:kms"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Options:
@@ -21,7 +25,6 @@ class S3Options:
     path_style: bool | None = None
     access_key_id: str | None = None
     secret_access_key: str | None = field(default=None, repr=False)
-    session_token: str | None = field(default=None, repr=False)
     #: AES256 or aws:kms
     encryption: str | None = None
     kms_key_id: str | None = None
@@ -31,7 +34,7 @@ class S3Options:
 
     @property
     def encryption_headers(self) -> dict[str, str]:
-        """What every request that makes an object says about encryption, in lower case."""
+        """What a client's request that makes a private object says about encryption, in lower case."""
         headers: dict[str, str] = {}
         if self.encryption is not None:
             headers["x-amz-server-side-encryption"] = self.encryption
@@ -39,12 +42,16 @@ class S3Options:
             headers["x-amz-server-side-encryption-aws-kms-key-id"] = self.kms_key_id
         return headers
 
-    @property
-    def encryption_params(self) -> dict[str, str]:
-        """The same, as the client library names it."""
-        params = {}
-        if self.encryption is not None:
-            params["ServerSideEncryption"] = self.encryption
+    def encryption_params(self, key: str) -> dict[str, str]:
+        """What the object of `key` is encrypted with, as the client library names it.
+
+        S3 gives what lies under aws:kms to nobody who comes unsigned: what is public is AES256.
+        """
+        if self.encryption is None:
+            return {}
+        if self.encryption == KMS and key.startswith(PUBLIC_PREFIX):
+            return {"ServerSideEncryption": "AES256"}
+        params = {"ServerSideEncryption": self.encryption}
         if self.kms_key_id is not None:
             params["SSEKMSKeyId"] = self.kms_key_id
         return params

@@ -12,9 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from storage.block_hashes import BlockHashes
-from storage.disk_files import NewFile, SourceFile, open_regular
 from storage.errors import StorageUnavailableError
+from storage.local_files import NewFile, SourceFile, open_regular
 from storage.objects import MAX_PARTS, FetchedObject
 from storage.s3_client import S3Client
 from storage.s3_errors import BeyondTheEndError, ConditionFailedError, StoreRefusesError, is_silence
@@ -36,7 +35,7 @@ async def send_file(client: S3Client, key: str, path: Path, content_type: str) -
         byte_size = source.stat.st_size
         if byte_size <= SENT_PART_BYTES:
             body, sums = await in_thread(partial(_summed, source, 0, byte_size))
-            params = {**described(key, content_type), **client.options.encryption_params, **sums}
+            params = {**described(key, content_type), **client.options.encryption_params(key), **sums}
             await client.send("put_object", body, Key=key, **params)
         else:
             await _send_parts(client, key, source, byte_size, content_type)
@@ -69,13 +68,12 @@ def _summed(source: SourceFile, offset: int, byte_size: int) -> tuple[bytes, dic
 
 async def fetch_file(client: S3Client, key: str, path: Path, block_size: int | None) -> FetchedObject:
     """Write the object to the new file `path`; a failure leaves none."""
-    file = NewFile(path, hashes=["sha256"])
-    blocks = BlockHashes(block_size) if block_size is not None else None
+    file = NewFile(path, hashes=["sha256"], block_size=block_size)
     try:
         await in_thread(file.open)
         async with aclosing(_Download(client, key).blocks()) as received:
             async for block in received:
-                await in_thread(partial(_write, file, blocks, block))
+                await in_thread(partial(file.write, block))
         await in_thread(file.close)
     except BaseException:
         await in_thread(file.discard)
@@ -83,14 +81,8 @@ async def fetch_file(client: S3Client, key: str, path: Path, block_size: int | N
     return FetchedObject(
         byte_size=file.byte_size,
         sha256=file.hexdigest("sha256"),
-        block_sha256s=blocks.digests() if blocks is not None else (),
+        block_sha256s=file.block_hexdigests(),
     )
-
-
-def _write(file: NewFile, blocks: BlockHashes | None, data: bytes) -> None:
-    file.write(data)
-    if blocks is not None:
-        blocks.update(data)
 
 
 class _Download:

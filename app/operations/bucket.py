@@ -38,20 +38,27 @@ class Aspect:
 async def initialize(settings: Settings, *, only_check: bool) -> AsyncIterator[tuple[bool, str]]:
     """Set up the bucket; yields, for each thing, whether it is right now and a line that says so.
 
-    With `only_check` nothing is changed. Raises OperationError where objects lie on disk, and where the store
-    can't be asked.
+    What the store refuses is told in its line, and the next thing is seen to. With `only_check` nothing is
+    changed. Raises OperationError where objects lie on disk, and where the store can't be asked.
     """
     async with opened_bucket(settings) as bucket:
         async for aspect in bucket.aspects():
-            if not aspect.problem:
-                yield True, aspect.is_so
-            elif aspect.mend is None or only_check:
-                yield False, aspect.problem
-            else:
-                await bucket.told(aspect.mend())
-                yield True, aspect.mended
-            if only_check and aspect.name == "bucket" and aspect.problem:
+            right, line = await _settled(bucket, aspect, only_check=only_check)
+            yield right, line
+            if aspect.name == "bucket" and not right:
                 return  # there is nothing to look at in it
+
+
+async def _settled(bucket: "Bucket", aspect: Aspect, *, only_check: bool) -> tuple[bool, str]:
+    if not aspect.problem:
+        return True, aspect.is_so
+    if aspect.mend is None or only_check:
+        return False, aspect.problem
+    try:
+        await bucket.told(aspect.mend())
+    except OperationError as error:
+        return False, f"{aspect.problem} {error}"
+    return True, aspect.mended
 
 
 @asynccontextmanager
@@ -80,17 +87,21 @@ class Bucket:
         self._region: str = client.meta.region_name
 
     async def aspects(self) -> AsyncIterator[Aspect]:
-        """Everything that must be so, in the order in which it can be mended; the next is looked at after."""
+        """Everything that must be so, in the order in which it can be mended; the next is looked at after.
+
+        Raises OperationError where not even the bucket itself can be looked at.
+        """
         yield await self._existence()
+        access = [("public-access", self._public_access), ("policy", self._policy)]
         # A policy is refused as long as public policies are blocked, and is gone before they are.
-        if self._settings.cdn_url is None:
-            yield await self._public_access()
-            yield await self._policy()
-        else:
-            yield await self._policy()
-            yield await self._public_access()
-        yield await self._cors()
-        yield await self._lifecycle()
+        if self._settings.cdn_url is not None:
+            access.reverse()
+        for name, look in [*access, ("cors", self._cors), ("lifecycle", self._lifecycle)]:
+            try:
+                aspect = await look()
+            except OperationError as error:
+                aspect = Aspect(name=name, is_so="", problem=str(error))
+            yield aspect
 
     async def told(self, work: Awaitable[Any]) -> Any:
         """The answer; raises OperationError with a sentence."""

@@ -82,13 +82,16 @@ def aborts_too_early(rules: Sequence[Rule]) -> bool:
 
 
 def lifecycle_rules(rules: Sequence[Rule]) -> list[Rule]:
+    """All rules as they must be, ours in the form of the others: S3 takes no Filter beside a bare Prefix."""
+    foreign = [rule for rule in rules if rule.get("ID") != LIFECYCLE_RULE]
+    everything = {"Prefix": ""}
     ours = {
         "ID": LIFECYCLE_RULE,
         "Status": "Enabled",
-        "Filter": {"Prefix": ""},
+        **(everything if any("Prefix" in rule for rule in foreign) else {"Filter": everything}),
         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": STALE_DAYS},
     }
-    return [rule for rule in rules if rule.get("ID") != LIFECYCLE_RULE] + [ours]
+    return [*foreign, ours]
 
 
 def _abort_days(rule: Rule, *, anywhere: bool = False) -> int:

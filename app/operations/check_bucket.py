@@ -1,37 +1,24 @@
-"""The bucket, where objects lie on S3: reached, used as clients use it, and set to what it must be.
+"""The bucket, where objects lie on S3: reached, used as clients use it, and set to what it must be."""
 
-A few tiny objects are sent, read and removed beneath `doctor/`, by signed addresses and at the endpoint that
-clients are given: what a store enforces can't be read anywhere, it has to be tried.
-"""
-
-import hashlib
 from collections.abc import AsyncIterator
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
-from uuid import uuid4
 
 import aiohttp
-from yarl import URL
 
 from app.object_store import s3_options
 from app.operations.bucket import opened_bucket
+from app.operations.bucket_trial import BucketTrial
 from app.operations.errors import OperationError
 from app.operations.findings import Finding, ok, problem, warning
 from app.settings import Settings
 from storage.errors import StorageError
-from storage.objects import Disposition, SignedPut
 from storage.s3 import S3Store, open_s3_store
 from storage.s3_options import S3Options
 
-LARGEST_SKEW = timedelta(seconds=60)
 ANSWER_SECONDS = 10.0
 
-_LIFETIME = timedelta(minutes=5)
-_BODY = b"darkroom doctor"
-_OTHER = b"darkroom docto?"
-_TYPE = "application/octet-stream"
+_BY_OTHER_MEANS = (
+    "See to it by the store's own means, or give the credentials the rights to look at it and set it."
+)
 
 
 async def check(settings: Settings) -> list[Finding]:
@@ -42,7 +29,7 @@ async def check(settings: Settings) -> list[Finding]:
         async with open_s3_store(options) as store:
             await store.check()
             found = [ok("bucket", f"The bucket {options.bucket} can be written and read by this service.")]
-            found += [finding async for finding in _as_clients_do(store, options)]
+            found += [finding async for finding in _as_clients_do(store, settings, options)]
     except StorageError as error:
         return [problem("bucket", str(error), "Uploads are refused, and nothing is shown, until it works.")]
     return found + await _settings_of_bucket(settings)
@@ -57,7 +44,7 @@ async def _settings_of_bucket(settings: Settings) -> list[Finding]:
                 if not aspect.problem:
                     found.append(ok(name, aspect.is_so))
                 elif aspect.mend is None:
-                    found.append(warning(name, aspect.problem, "Look at the store's own documentation."))
+                    found.append(warning(name, aspect.problem, _BY_OTHER_MEANS))
                 else:
                     found.append(problem(name, aspect.problem, "./darkroom bucket init sets it."))
     except OperationError as error:
@@ -71,11 +58,11 @@ async def _settings_of_bucket(settings: Settings) -> list[Finding]:
     return found
 
 
-async def _as_clients_do(store: S3Store, options: S3Options) -> AsyncIterator[Finding]:
-    trial = _Trial(store, options)
+async def _as_clients_do(store: S3Store, settings: Settings, options: S3Options) -> AsyncIterator[Finding]:
+    behind_cdn = settings.cdn_url is not None
     timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as http:
-        trial.http = http
+        trial = BucketTrial(store, options, http, behind_cdn=behind_cdn)
         try:
             async for finding in trial.run():
                 yield finding
@@ -86,187 +73,4 @@ async def _as_clients_do(store: S3Store, options: S3Options) -> AsyncIterator[Fi
                 "Set DARKROOM_S3_PUBLIC_ENDPOINT_URL to the name under which clients reach the store.",
             )
         finally:
-            with suppress(StorageError):
-                await store.delete(trial.keys)
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    status: int
-    body: bytes
-    headers: dict[str, str]
-
-    @property
-    def accepted(self) -> bool:
-        return 200 <= self.status < 300
-
-
-class _Trial:
-    """What a client does with signed addresses, and what somebody does who has none."""
-
-    http: aiohttp.ClientSession
-
-    def __init__(self, store: S3Store, options: S3Options) -> None:
-        self._store = store
-        self._options = options
-        self._key = f"doctor/{uuid4().hex}"
-        self.keys = [self._key + end for end in ("", "-hash", "-old", "-altered")]
-        self.place = "/".join(self._put(self._key).url.split("/")[:3])
-
-    async def run(self) -> AsyncIterator[Finding]:
-        signed = self._put(self._key)
-        sent = await self._send(signed, _BODY)
-        yield _clock(sent)
-        if not sent.accepted:
-            yield problem(
-                "signed-addresses",
-                f"A signed upload to {self.place} is refused with {sent.status}{_code(sent)}.",
-                "Look at DARKROOM_S3_PUBLIC_ENDPOINT_URL and DARKROOM_S3_REGION, and at what stands between: "
-                "a gateway has to pass the Host header on as it came.",
-            )
-            return
-        yield await self._download()
-        yield await self._second_upload(signed)
-        yield await self._wrong_hash()
-        for finding in await self._bad_addresses():
-            yield finding
-        yield await self._stranger()
-
-    async def _download(self) -> Finding:
-        signed = self._store.sign_get(
-            self._key,
-            disposition=Disposition.ATTACHMENT,
-            filename="doctor.txt",
-            content_type="text/plain",
-            expires_in=_LIFETIME,
-        )
-        got = await self._ask("GET", signed.url)
-        if got.status != 200 or got.body != _BODY:
-            return problem(
-                "signed-addresses",
-                f"A signed address to read from {self.place} is answered with {got.status}{_code(got)}.",
-                "Look at the gateway before the store, and at the bucket's policy.",
-            )
-        if not got.headers.get("content-disposition", "").startswith("attachment"):
-            return problem(
-                "signed-addresses",
-                "The store answers with another Content-Disposition than the address says: what users "
-                "uploaded could be shown as a page.",
-                "Use a store that honours response-content-disposition.",
-            )
-        return ok("signed-addresses", f"Clients can send and read by signed addresses at {self.place}.")
-
-    async def _second_upload(self, signed: SignedPut) -> Finding:
-        if not self._options.conditional_writes:
-            return ok(
-                "overwriting",
-                "Uploads go to a key of their own first (DARKROOM_S3_CONDITIONAL_WRITES=0): none overwrites.",
-            )
-        again = await self._send(signed, _BODY)
-        if again.status == 412:
-            return ok("overwriting", "A second upload by the same address is refused (If-None-Match).")
-        return problem(
-            "overwriting",
-            f"A second upload by the same address is answered with {again.status} instead of 412: the store "
-            "ignores If-None-Match, so an address could overwrite what was finalized.",
-            "Set DARKROOM_S3_CONDITIONAL_WRITES=0.",
-        )
-
-    async def _wrong_hash(self) -> Finding:
-        sent = await self._send(self._put(f"{self._key}-hash"), _OTHER)
-        if not sent.accepted:
-            return ok("hashes", "An upload with another SHA-256 than was signed is refused.")
-        return warning(
-            "hashes",
-            "The store takes bytes whose SHA-256 is not the one that was signed.",
-            "Broken uploads are found only when they are processed; another store would refuse them.",
-        )
-
-    async def _bad_addresses(self) -> list[Finding]:
-        signed = self._put(f"{self._key}-altered")
-        last = "0" if signed.url[-1] != "0" else "1"
-        altered = await self._send(replace(signed, url=signed.url[:-1] + last), _BODY)
-        async with open_s3_store(self._options, clock=_an_hour_ago) as earlier:
-            expired = await self._send(_signed_by(earlier, f"{self._key}-old"), _BODY)
-        bad = [
-            what
-            for what, answer in (("altered", altered), ("expired", expired))
-            if answer.accepted or answer.status >= 500
-        ]
-        if not bad:
-            return [ok("signatures", "Altered and expired addresses are refused.")]
-        return [
-            problem(
-                "signatures",
-                f"The store takes {' and '.join(bad)} addresses: whoever reaches it may write.",
-                "It is a store for tests; use one that checks signatures.",
-            )
-        ]
-
-    async def _stranger(self) -> Finding:
-        got = await self._ask("GET", self._put(self._key).url.partition("?")[0])
-        if got.status != 200:
-            return ok("private", "What is private can't be read without a signature.")
-        return problem(
-            "private",
-            "Everybody can read private objects, without a signature.",
-            "./darkroom bucket init blocks it; where it did, the store does not heed that: use another.",
-        )
-
-    def _put(self, key: str) -> SignedPut:
-        return _signed_by(self._store, key)
-
-    async def _send(self, signed: SignedPut, body: bytes) -> _Answer:
-        return await self._ask("PUT", signed.url, headers=signed.headers, body=body)
-
-    async def _ask(
-        self, method: str, url: str, *, headers: dict[str, str] | None = None, body: bytes | None = None
-    ) -> _Answer:
-        async with self.http.request(
-            method,
-            URL(url, encoded=True),
-            headers=headers,
-            data=body,
-            allow_redirects=False,
-            skip_auto_headers=["Content-Type"],
-        ) as response:
-            read = await response.content.read(64 * 1024)
-            return _Answer(
-                response.status, read, {name.lower(): text for name, text in response.headers.items()}
-            )
-
-
-def _signed_by(store: S3Store, key: str) -> SignedPut:
-    return store.sign_put(
-        key,
-        content_type=_TYPE,
-        byte_size=len(_BODY),
-        sha256=hashlib.sha256(_BODY).hexdigest(),
-        md5=None,
-        expires_in=_LIFETIME,
-    )
-
-
-def _an_hour_ago() -> datetime:
-    return datetime.now(UTC) - timedelta(hours=1)
-
-
-def _clock(answer: _Answer) -> Finding:
-    try:
-        skew = abs(parsedate_to_datetime(answer.headers.get("date", "")) - datetime.now(UTC))
-    except (ValueError, TypeError):
-        return warning("store-clock", "The store does not say what time it is.", "See that it is right.")
-    seconds = round(skew.total_seconds())
-    if skew > LARGEST_SKEW:
-        return problem(
-            "store-clock",
-            f"The store's clock and ours differ by {seconds:,} s: addresses expire too early, or too late.",
-            "Set both clocks, best by NTP.",
-        )
-    return ok("store-clock", f"The store's clock and ours differ by {seconds} s.")
-
-
-def _code(answer: _Answer) -> str:
-    """The store's own word for a refusal, if it is a plain one."""
-    code = answer.body.partition(b"<Code>")[2].partition(b"</Code>")[0].decode(errors="replace")
-    return f" ({code})" if code.isalnum() and len(code) <= 64 else ""
+            await trial.clean_up()

@@ -74,7 +74,8 @@ def reconcile(
 ) -> None:
     """Hold the object store and the database against each other, and say what differs.
 
-    Changes nothing without --apply. Exits with 1 where something differs that was not put right.
+    Changes nothing without --apply. Exits with 1 where something differs that was not put right. MinIO
+    does not list unfinished multipart uploads: there its own rule for stale ones has to remove them.
     """
     from app.operations.reconcile import document, sentences
     from app.operations.reconcile import reconcile as run

@@ -31,10 +31,10 @@ from app.settings import Settings
 from db.home import settle_home
 from db.migrate import expected_revision, is_known_revision, migrate
 from db.sessions import create_engine, create_sessions
-from storage.disk_files import NewFile
 from storage.disk_incoming import incoming_path
 from storage.disk_tree import INCOMING, DiskTree
 from storage.disk_uploads import MULTIPART
+from storage.local_files import NewFile
 
 #: In the transaction of the restore: `settle_home` then finds a log without a home, draws a new epoch and
 #: has the public copies made, also where the very same database had been at home in this cluster before.

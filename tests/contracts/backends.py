@@ -19,6 +19,7 @@ class Backend:
     `refuses_strangers`: it answers unsigned requests for what is not public with 403;
     `answers_ended_uploads`: it says 404 to parts of an upload that has ended;
     `binds_uploads_to_keys`: an upload's id is of no use under another key;
+    `checks_ranges`: it copies no range that lies beyond the end of the source;
     `refuses_empty_completions`: it makes no object of no parts;
     `serves_everybody`: it gives what is public to everybody, and says 404 to a signed GET of what is missing;
     `lists_uploads_by_key`: open uploads are listed in the order of their keys.
@@ -41,6 +42,7 @@ BACKENDS: dict[str, Backend] = {
         "checks_requests",
         "answers_ended_uploads",
         "binds_uploads_to_keys",
+        "checks_ranges",
         "refuses_empty_completions",
         "serves_everybody",
         "lists_uploads_by_key",

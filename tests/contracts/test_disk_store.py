@@ -18,7 +18,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from storage.disk import STALE_AFTER, DiskStore
-from storage.disk_files import NewFile
 from storage.disk_signing import PutGrant
 from storage.disk_tree import DiskTree
 from storage.errors import (
@@ -30,6 +29,7 @@ from storage.errors import (
     StorageFullError,
     StorageUnavailableError,
 )
+from storage.local_files import NewFile
 from tests.contracts.object_store import SECRET, running_disk_store, send, sha256, sign_put
 
 KEY = "0197/2026/11/20/blob.jpg"

@@ -194,7 +194,9 @@ async def test_of_racing_uploads_exactly_one_wins(running: RunningStore, tmp_pat
     bodies = [bytes([letter]) * 300_000 for letter in b"abcdefgh"]
     responses = await asyncio.gather(*(send(running, sign_put(running, KEY, body), body) for body in bodies))
     codes = [response.status_code for response in responses]
-    assert sorted(codes) == [200] + [412] * 7
+    # 409: another was on its way; 412: another was stored.
+    assert codes.count(200) == 1
+    assert set(codes) <= {200, 409, 412}
     assert await stored_bytes(running, KEY, tmp_path) == bodies[codes.index(200)]
 
 

@@ -237,6 +237,59 @@ async def test_a_client_that_goes_away_leaves_no_file(either_parser: RunningDisk
     await until(lambda: either_parser.files() == [])
 
 
+async def test_bodies_left_open_hold_one_file(running: RunningDiskStore) -> None:
+    """Whoever has an address could otherwise fill the disk with it, past every quota."""
+    signed = sign_put(running, KEY, DATA)
+    connections = []
+    for _ in range(5):
+        connections.append(await begin_upload(signed, DATA[:-1], extra=f"Content-Length: {len(DATA)}\r\n"))
+        await until(lambda: running.files() != [])
+    for reader, _ in connections[:-1]:
+        status, error = await answer(reader)
+        assert (status, error["code"]) == (409, "UPLOAD_SUPERSEDED")
+    assert len(running.files()) == 1
+    reader, writer = connections[-1]
+    writer.write(DATA[-1:])
+    assert (await answer(reader))[0] == 200
+    assert running.files() == [KEY]
+    for _, writer in connections:
+        writer.close()
+
+
+async def test_many_bodies_at_once_hold_one_file_and_one_is_stored(running: RunningDiskStore) -> None:
+    signed = sign_put(running, KEY, DATA)
+    answers = await asyncio.gather(*(send(running, signed, DATA) for _ in range(10)))
+    statuses = [each.status_code for each in answers]
+    assert statuses.count(200) == 1
+    assert set(statuses) <= {200, 409, 412}
+    assert running.files() == [KEY]
+
+
+async def test_a_body_that_comes_anew_after_one_that_hangs_is_stored(
+    either_parser: RunningDiskStore,
+) -> None:
+    """A client's connection may be gone without a word: the server waits on it for a while."""
+    signed = sign_put(either_parser, KEY, DATA)
+    _, writer = await begin_upload(signed, DATA[:200_000], extra=f"Content-Length: {len(DATA)}\r\n")
+    await until(lambda: either_parser.files() != [])
+    async with asyncio.timeout(5):
+        assert (await send(either_parser, signed, DATA)).status_code == 200
+    assert either_parser.files() == [KEY]
+    writer.close()
+
+
+async def test_bodies_for_other_keys_do_not_meet(running: RunningDiskStore) -> None:
+    other = KEY.replace("blob", "other")
+    hanging = sign_put(running, other, DATA)
+    reader, writer = await begin_upload(hanging, DATA[:-1], extra=f"Content-Length: {len(DATA)}\r\n")
+    await until(lambda: running.files() != [])
+    await upload(running, KEY, DATA)
+    writer.write(DATA[-1:])
+    assert (await answer(reader))[0] == 200
+    assert running.files() == [KEY, other]
+    writer.close()
+
+
 async def test_the_connection_is_kept_after_a_refusal_that_read_the_body(running: RunningDiskStore) -> None:
     signed = running.store.sign_put(
         KEY, content_type="a/b", byte_size=3, sha256="0" * 64, md5=None, expires_in=FIVE_MINUTES

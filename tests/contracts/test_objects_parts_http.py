@@ -80,7 +80,49 @@ def assert_xml_error(response: httpx.Response, status: int, code: str) -> None:
     assert error.findtext("Message")
 
 
+# --- how many ---------------------------------------------------------------------------------------
+
+
+async def test_one_address_begins_no_more_than_ten_uploads(running: RunningDiskStore) -> None:
+    signed = sign(running, MultipartRequest.CREATE, None)
+    begun = await asyncio.gather(
+        *(running.http.post(signed.url, headers=signed.headers) for _ in range(13)),
+    )
+    accepted = [each for each in begun if each.status_code == 200]
+    assert 1 <= len(accepted) <= 10
+    for _ in range(10 - len(accepted)):
+        accepted.append(await running.http.post(signed.url, headers=signed.headers))
+    assert {each.status_code for each in accepted} == {200}
+    refused = await running.http.post(signed.url, headers=signed.headers)
+    assert_xml_error(refused, 409, "TooManyMultiparts")
+    assert "abort one" in refused.text
+    uploads = [each async for each in running.store.list_multiparts("")]
+    assert len(uploads) == 10
+    assert len(list((running.root / ".multipart").iterdir())) == 10
+    await running.store.create_multipart(f"{KEY}.other", content_type=TYPE, part_hashes=False)
+    await running.store.abort_multipart(KEY, uploads[0].upload_id)
+    assert (await running.http.post(signed.url, headers=signed.headers)).status_code == 200
+
+
 # --- parts -----------------------------------------------------------------------------------------
+
+
+async def test_bodies_of_one_part_left_open_hold_one_file(running: RunningDiskStore) -> None:
+    upload_id = await begin(running)
+    signed = {number: sign_part(running, KEY, upload_id, number, DATA) for number in (1, 2)}
+    length = f"Content-Length: {len(DATA)}\r\n"
+    connections = [await begin_upload(signed[number], DATA[:-1], extra=length) for number in (1, 1, 2, 1)]
+    for reader, _ in connections[:2]:
+        status, error = await answer(reader)
+        assert (status, error["code"]) == (409, "UPLOAD_SUPERSEDED")
+    incoming = running.root / ".incoming"
+    await until(lambda: len(list(incoming.iterdir())) == 2)
+    for reader, writer in connections[2:]:
+        writer.write(DATA[-1:])
+        assert (await answer(reader))[0] == 200
+    assert [part.number for part in await parts_of(running, upload_id)] == [1, 2]
+    for _, writer in connections:
+        writer.close()
 
 
 async def test_a_part_is_answered_with_its_tag(running: RunningDiskStore) -> None:

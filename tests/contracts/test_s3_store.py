@@ -11,7 +11,8 @@ from storage import s3, s3_transfer
 from storage.errors import StorageError, StorageUnavailableError
 from storage.objects import MIN_PART_BYTES
 from storage.s3 import S3Store, open_s3_store
-from tests.contracts.object_store import RunningStore, sha256, stored_bytes, upload
+from storage.s3_client import S3Client
+from tests.contracts.object_store import RunningStore, send_part, sha256, stored_bytes, upload
 from tests.contracts.s3_store import running_s3_store, s3_options
 from tests.ministack import aws_client, bucket, ministack
 
@@ -116,6 +117,52 @@ async def test_encryption_reaches_every_object(ministack: str, bucket: str, raw:
         assert head["ServerSideEncryption"] == "AES256"
 
 
+KMS = {"encryption": "aws:kms", "kms_key_id": "alias/photos"}
+
+
+async def test_what_is_public_is_not_encrypted_with_a_key_that_strangers_lack(
+    ministack: str, bucket: str, raw: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3 refuses to give objects under aws:kms to whoever comes unsigned."""
+    monkeypatch.setattr(s3, "COPIED_PART_BYTES", MIN_PART_BYTES)
+    (tmp_path / "source").write_bytes(bytes(MIN_PART_BYTES + 1))
+    (tmp_path / "small").write_bytes(b"abc")
+    async with open_s3_store(s3_options(ministack, bucket, **KMS)) as store:
+        await store.put_file(KEY, tmp_path / "source", content_type="video/mp4")
+        await store.put_file("0197/small", tmp_path / "small", content_type="video/mp4")
+        await store.copy(KEY, PUBLIC, content_type="image/webp")
+        await store.copy("0197/small", "public/small", content_type="image/webp")
+        await store.put_file("public/put", tmp_path / "small", content_type="video/mp4")
+    for key, expected in {
+        KEY: "aws:kms",
+        "0197/small": "aws:kms",
+        PUBLIC: "AES256",
+        "public/small": "AES256",
+        "public/put": "AES256",
+    }.items():
+        head = await raw.head_object(Bucket=bucket, Key=key)
+        assert head["ServerSideEncryption"] == expected, key
+
+
+async def test_the_check_writes_as_encrypted_as_everything_else(
+    ministack: str, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bucket may refuse what comes without."""
+    sent: list[dict[str, Any]] = []
+    real = S3Client.raw
+
+    async def raw(self: S3Client, operation: str, **params: Any) -> dict[str, Any]:
+        if operation == "put_object":
+            sent.append(params)
+        return await real(self, operation, **params)
+
+    monkeypatch.setattr(S3Client, "raw", raw)
+    async with open_s3_store(s3_options(ministack, bucket, **KMS)) as store:
+        await store.check()
+    [params] = sent
+    assert (params["ServerSideEncryption"], params["SSEKMSKeyId"]) == ("aws:kms", "alias/photos")
+
+
 async def test_foreign_keys_are_not_listed(store: S3Store, raw: Any, bucket: str) -> None:
     for key in ("AWSLogs/1", ".darkroom/check-1", "ours/1", "a//b"):
         await raw.put_object(Bucket=bucket, Key=key, Body=b"x")
@@ -129,6 +176,63 @@ async def test_more_keys_than_one_answer_holds(store: S3Store, raw: Any, bucket:
     assert [info.key async for info in store.list("many/")] == keys
     await store.delete(keys)
     assert [info.key async for info in store.list("")] == []
+
+
+async def test_more_parts_than_one_answer_holds(
+    running: RunningStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand come at once; here two."""
+    upload_id = await running.store.create_multipart(KEY, content_type="a/b", part_hashes=True)
+    for number in range(1, 8):
+        (await send_part(running, KEY, upload_id, number, b"part %d" % number)).raise_for_status()
+    asked = _small_pages(monkeypatch, "list_parts", MaxParts=2)
+    parts = await running.store.list_parts(KEY, upload_id)
+    assert [part.number for part in parts] == list(range(1, 8))
+    assert [part.sha256 for part in parts] == [sha256(b"part %d" % number) for number in range(1, 8)]
+    assert len(asked) == 4
+
+
+async def test_more_uploads_than_one_answer_holds(store: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = [
+        (key, await store.create_multipart(key, content_type="a/b", part_hashes=False))
+        for key in ("a/1", "a/2", "a/2", "a/2", "a/3", "b/1")
+    ]
+    asked = _small_pages(monkeypatch, "list_multipart_uploads", MaxUploads=2)
+    found = [(each.key, each.upload_id) async for each in store.list_multiparts("a/")]
+    assert sorted(found) == sorted(begun[:-1])
+    assert [key for key, _ in found] == ["a/1", "a/2", "a/2", "a/2", "a/3"]
+    assert len(asked) == 3
+
+
+async def test_a_part_is_copied_with_one_call(running: RunningStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A changed gigabyte is made of hundreds of them."""
+    await upload(running, KEY, b"abc")
+    upload_id = await running.store.create_multipart("0197/parts", content_type="a/b", part_hashes=False)
+    calls: list[str] = []
+    real = S3Client.raw
+
+    async def raw(self: S3Client, name: str, **params: Any) -> dict[str, Any]:
+        calls.append(name)
+        return await real(self, name, **params)
+
+    monkeypatch.setattr(S3Client, "raw", raw)
+    await running.store.copy_part("0197/parts", upload_id, 1, source=KEY, offset=0, length=3)
+    assert calls == ["upload_part_copy"]
+
+
+def _small_pages(monkeypatch: pytest.MonkeyPatch, operation: str, **size: int) -> list[str]:
+    """Have the store answer that operation in small pages; returns what will list each asking."""
+    asked: list[str] = []
+    real = S3Client.raw
+
+    async def raw(self: S3Client, name: str, **params: Any) -> dict[str, Any]:
+        if name != operation:
+            return await real(self, name, **params)
+        asked.append(name)
+        return await real(self, name, **size, **params)
+
+    monkeypatch.setattr(S3Client, "raw", raw)
+    return asked
 
 
 async def test_the_check_writes_at_most_now_and_then(store: S3Store, raw: Any, bucket: str) -> None:

@@ -9,8 +9,9 @@ import pytest
 from app.operations import bucket_settings as wanted
 from app.settings import Settings
 from tests.ministack import aws_client, bucket
-from tests.operations.bucket import bucket_settings
+from tests.operations.bucket import Gate, bucket_settings
 from tests.operations.commands import Operations
+from tests.serving import serve
 
 __all__ = ["bucket"]
 
@@ -111,6 +112,29 @@ async def test_a_store_that_is_away_is_told_in_a_sentence(operations: Operations
     assert "Traceback" not in said.stderr
 
 
+async def test_what_is_refused_keeps_nothing_else_from_being_set(
+    ministack: str, bucket: str, operations: Operations
+) -> None:
+    """As where the account blocks public policies, or the credentials may not look at one thing."""
+    refused = {("PUT", "policy"), ("GET", "cors")}
+    gate = Gate(ministack, lambda request: (request.method, request.url.query.partition("=")[0]) in refused)
+    async with serve(lambda _: gate) as endpoint:
+        said = await operations.run("bucket", "init", **bucket_settings(endpoint, bucket))
+    assert said.code == 1
+    assert "Traceback" not in said.stderr
+    there, access, policy, cors, lifecycle = said.stdout.splitlines()
+    assert there == f"The bucket {bucket} is there."
+    assert access.startswith("Set public access")
+    assert policy.startswith("To do: It is not so that the bucket's policy lets everybody read")
+    assert "PutBucketPolicy failed" in policy
+    assert "AccessDenied" in policy
+    assert cors.startswith("To do: GetBucketCors failed")
+    assert lifecycle.startswith("Set a lifecycle rule")
+    async with aws_client(ministack, "s3") as s3:
+        [rule] = (await s3.get_bucket_lifecycle_configuration(Bucket=bucket))["Rules"]
+        assert rule["ID"] == wanted.LIFECYCLE_RULE
+
+
 def test_a_foreign_rule_that_ends_uploads_early_is_found_out() -> None:
     rule = {"Status": "Enabled", "Prefix": "", "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}}
     assert wanted.aborts_too_early([rule])
@@ -120,6 +144,20 @@ def test_a_foreign_rule_that_ends_uploads_early_is_found_out() -> None:
     assert wanted.aborts_stale([later])
     assert not wanted.aborts_stale([{**later, "Prefix": "logs/"}])
     assert not wanted.aborts_stale([{**later, "Filter": {"Prefix": "logs/"}}])
+
+
+def test_our_rule_has_the_form_of_those_that_are_there() -> None:
+    """S3 takes no configuration in which one rule has a Filter and another a Prefix beside it."""
+    old = {"ID": "old", "Status": "Enabled", "Prefix": "logs/", "Expiration": {"Days": 9}}
+    new = {"ID": "new", "Status": "Enabled", "Filter": {"Prefix": "logs/"}, "Expiration": {"Days": 9}}
+    ours = {each["ID"]: each for each in wanted.lifecycle_rules([old])}[wanted.LIFECYCLE_RULE]
+    assert (ours["Prefix"], "Filter" in ours) == ("", False)
+    assert wanted.aborts_stale([ours])
+    for rules in ([new], []):
+        [*_, ours] = wanted.lifecycle_rules(rules)
+        assert (ours["Filter"], "Prefix" in ours) == ({"Prefix": ""}, False)
+    [theirs, ours] = wanted.lifecycle_rules(wanted.lifecycle_rules([old]))
+    assert (theirs, ours["Prefix"]) == (old, "")
 
 
 @pytest.mark.parametrize(

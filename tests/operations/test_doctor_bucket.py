@@ -23,6 +23,7 @@ from tests.ministack import (
     fresh_bucket,
 )
 from tests.moto_server import moto_server
+from tests.operations.bucket import Gate
 from tests.service.service import free_port
 from tests.serving import serve
 
@@ -52,11 +53,56 @@ async def test_a_bucket_that_was_set_up_is_well(ministack: str, bucket: str) -> 
     # The server of the tests gives everything to everybody, and the doctor notices.
     assert {name for name, state in states(found).items() if state is not State.OK} == {"private"}
     expected = {"bucket", "store-clock", "signed-addresses", "overwriting", "hashes", "signatures", "private"}
+    expected |= {"public", "multipart", "multipart-overwriting"}
     expected |= {"bucket-bucket", "bucket-public-access", "bucket-policy", "bucket-cors", "bucket-lifecycle"}
     assert set(states(found)) == expected
     assert all(finding.advice for finding in found if finding.state is not State.OK)
     async with aws_client(ministack, "s3") as s3:
         assert (await s3.list_objects_v2(Bucket=bucket))["KeyCount"] == 0
+        assert "Uploads" not in await s3.list_multipart_uploads(Bucket=bucket)
+
+
+async def test_public_copies_that_strangers_can_not_read_are_found_out(ministack: str, bucket: str) -> None:
+    gate = Gate(ministack, lambda request: request.method == "GET" and "X-Amz-" not in request.url.query)
+    async with serve(lambda _: gate) as public:
+        found = await check_bucket.check(settings(ministack, bucket, s3_public_endpoint_url=public))
+        behind = await check_bucket.check(
+            settings(ministack, bucket, s3_public_endpoint_url=public, cdn_url="https://cdn.example.com")
+        )
+    [finding] = [each for each in found if each.check == "public"]
+    assert finding.state is State.PROBLEM
+    assert "403 (AccessDenied)" in finding.sentence
+    assert "aws:kms" in finding.advice
+    assert states(found)["private"] is State.OK
+    assert "public" not in states(behind)
+    async with aws_client(ministack, "s3") as s3:
+        assert (await s3.list_objects_v2(Bucket=bucket))["KeyCount"] == 0
+
+
+async def test_completions_that_overwrite_are_found_out(ministack: str, bucket: str) -> None:
+    """Of a store that knows no condition there, and does not say so."""
+    gate = Gate(ministack, lambda request: False, drops=frozenset({b"if-none-match"}))
+    async with serve(lambda _: gate) as endpoint:
+        found = await check_bucket.check(settings(endpoint, bucket, s3_public_endpoint_url=ministack))
+        careful = await check_bucket.check(
+            settings(endpoint, bucket, s3_public_endpoint_url=ministack, s3_conditional_writes=False)
+        )
+    [finding] = [each for each in found if each.check == "multipart-overwriting"]
+    assert finding.state is State.PROBLEM
+    assert finding.advice == "Set DARKROOM_S3_CONDITIONAL_WRITES=0."
+    assert states(found)["multipart"] is State.OK
+    assert states(careful)["multipart-overwriting"] is State.OK
+
+
+async def test_parts_that_are_refused_are_found_out(ministack: str, bucket: str) -> None:
+    gate = Gate(ministack, lambda request: "partNumber" in request.url.query)
+    async with serve(lambda _: gate) as public:
+        found = await check_bucket.check(settings(ministack, bucket, s3_public_endpoint_url=public))
+    [finding] = [each for each in found if each.check.startswith("multipart")]
+    assert finding.state is State.PROBLEM
+    assert "refused with 403" in finding.sentence
+    async with aws_client(ministack, "s3") as s3:
+        assert "Uploads" not in await s3.list_multipart_uploads(Bucket=bucket)
 
 
 async def test_a_bucket_that_was_not_set_up_is_found_out(ministack: str, bucket: str) -> None:
@@ -96,14 +142,25 @@ async def test_a_server_that_says_yes_to_everything_passes_in_nothing(ministack:
     app = Starlette(routes=[Route("/{path:path}", _yes, methods=["GET", "PUT", "HEAD", "DELETE", "POST"])])
     async with serve(lambda _: app) as public:
         found = states(await check_bucket.check(settings(ministack, bucket, s3_public_endpoint_url=public)))
-    for name in ("store-clock", "signed-addresses", "overwriting", "signatures", "private"):
+    for name in (
+        "store-clock",
+        "signed-addresses",
+        "overwriting",
+        "signatures",
+        "private",
+        "public",
+        "multipart",
+    ):
         assert found[name] is State.PROBLEM, name
 
 
 @pytest.mark.parametrize(
     ("others", "words"),
     [
-        ({"s3_endpoint_url": "http://127.0.0.1:9", "s3_connect_timeout": 0.5}, "can't be reached"),
+        (
+            {"s3_endpoint_url": "http://127.0.0.1:9", "s3_connect_timeout": 0.5},
+            "The object store at http://127.0.0.1:9 ",
+        ),
         ({"storage_url": "s3://no-such-bucket"}, "There is no bucket no-such-bucket"),
     ],
 )

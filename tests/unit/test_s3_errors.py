@@ -72,6 +72,9 @@ def answer(code: str, status: int) -> ClientError:
         ("500", 500, StoreSilentError),
         ("TooManyRequests", 429, StoreSilentError),
         ("SomethingNew", 418, StoreRefusesError),
+        ("NotImplemented", 501, StoreRefusesError),
+        ("501", 501, StoreRefusesError),
+        ("NotImplemented", 400, StoreRefusesError),
     ],
 )
 def test_answers(code: str, status: int, kind: type[StorageError]) -> None:
@@ -105,6 +108,19 @@ def test_sentences_say_what_to_look_at() -> None:
     assert "DARKROOM_S3_SECRET_ACCESS_KEY" in str(told(answer("SignatureDoesNotMatch", 403)))
     assert "DARKROOM_S3_ACCESS_KEY_ID" in str(told(NoCredentialsError()))
     assert "clock" in str(told(answer("RequestTimeTooSkewed", 403)))
+
+
+@pytest.mark.parametrize(
+    ("operation", "words"),
+    [
+        ("CreateMultipartUpload", "x-amz-checksum-algorithm"),
+        ("CompleteMultipartUpload", "If-None-Match"),
+        ("UploadPartCopy", "UploadPartCopy"),
+    ],
+)
+def test_what_a_store_lacks_is_named(operation: str, words: str) -> None:
+    response: Any = {"Error": {"Code": "NotImplemented"}, "ResponseMetadata": {"HTTPStatusCode": 501}}
+    assert words in str(told(ClientError(response, operation)))
 
 
 def test_a_code_that_is_none_is_not_repeated() -> None:

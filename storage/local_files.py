@@ -1,4 +1,4 @@
-"""Single files of the disk store: one that is written, one that is read. All calls block.
+"""Single local files of whatever store: one that is written, one that is read. All calls block.
 
 Both begin closed, so that whoever creates them can clean up whatever happens while they open.
 """
