@@ -150,14 +150,14 @@ class Parts:
             await session.exec(statement.values(multipart_id=None))
         upload.multipart_id = None
 
-    async def abort(self, key: str) -> None:
-        """End every multipart upload to this key, also those that somebody opened and never bound.
+    async def abort_all(self, prefix: str) -> None:
+        """End every multipart upload to the keys that begin so, also those that nobody ever bound.
 
         Raises the store's errors: then it has to be done again.
         """
-        open_uploads = [each async for each in self.store.list_multiparts(key) if each.key == key]
+        open_uploads = [each async for each in self.store.list_multiparts(prefix)]
         for each in open_uploads:
-            await self.store.abort_multipart(key, each.upload_id)
+            await self.store.abort_multipart(each.key, each.upload_id)
 
 
 def missing_parts(media: Media, upload: Upload, received: Sequence[StoredPart]) -> list[int]:

@@ -291,7 +291,7 @@ class Uploads:
         if upload.part_size is None:
             return
         try:
-            await self.parts.abort(upload.key)
+            await self.parts.abort_all(upload.key)
         except StorageError as error:
             log.info("parts_not_forgotten", media=str(upload.media_id), error=repr(error))
 
