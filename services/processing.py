@@ -42,7 +42,7 @@ from services.known_bytes import KnownBytes, facts_of, is_complete, learn
 from services.parts import MULTIPART_BYTES
 from services.processing_steps import queue_step, succeed_step
 from services.publications import queue_publication
-from services.step_failures import StepFailure, failure_of
+from services.step_failures import StepFailure, failure_of, store_pause
 from services.upload_rows import COLLECTION_GRACE
 from storage.objects import ObjectStore
 
@@ -136,7 +136,8 @@ class Processing:
             log.info("step_overtaken", **_names(claim))
         except Exception as error:
             failure = failure_of(error)
-            inside = error if failure.code is FailureCode.INTERNAL else None  # with the child's last words
+            is_inside = failure.code is FailureCode.INTERNAL and not failure.store_is_away
+            inside = error if is_inside else None  # with the child's last words
             log.warning("step_failed", **_names(claim), code=failure.code, error=str(error), exc_info=inside)
             await _whole(self._settle(claim, failure))
         else:
@@ -230,6 +231,9 @@ class Processing:
             if held is None:
                 return
             media, step = held
+            if failure.store_is_away and await _wait_for_store(session, step):
+                return
+            step.store_away_since = None
             if failure.try_again and claim.counted_attempts < MAX_ATTEMPTS:
                 await queue_step(session, step, delay=RETRY_DELAYS[claim.counted_attempts - 1])
                 return
@@ -252,6 +256,18 @@ class Processing:
                 step.uncounted_attempts += 1
                 await queue_step(session, step)
                 log.info("step_handed_back", **_names(claim))
+
+
+async def _wait_for_store(session: AsyncSession, step: ProcessingStep) -> bool:
+    """Queue the step anew, its attempt uncounted; False when the store has been away for too long."""
+    now = utc_now()
+    step.store_away_since = step.store_away_since or now
+    pause = store_pause(away_since=step.store_away_since, now=now)
+    if pause is None:
+        return False
+    step.uncounted_attempts += 1
+    await queue_step(session, step, delay=pause)
+    return True
 
 
 async def _whole(recording: Coroutine[Any, Any, None]) -> None:
