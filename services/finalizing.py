@@ -50,8 +50,10 @@ from storage.objects import ObjectInfo, ObjectStore
 
 log = structlog.get_logger()
 
-#: A store puts a large object together for minutes; who waits longer asks again and finds it done.
+#: A store puts a large object together, and copies it, for minutes: in bytes a second, a slow one does this.
+#: What was cut off is begun from the start, so the limit has to grow with the size.
 COMPLETION_SECONDS = 300.0
+COMPLETION_RATE = 32 * 1024**2
 
 #: How often the parts are listed anew when one was replaced meanwhile.
 _LISTINGS = 3
@@ -71,8 +73,9 @@ class Finalizing:
         """Start the processing of what was stored; called again, answer the same media.
 
         Raises ObjectMissing or PartsMissing before the bytes are there, SizeMismatch where the store holds
-        another size (then the media is FAILED), Conflict after an abort, UploadExpired, NotFound,
-        StorageUnavailable.
+        another size (then the media is FAILED), Conflict after an abort, UploadExpired, NotFound, and
+        StorageUnavailable, also when the store takes longer than `completion_seconds`: then nothing has
+        happened, and the next call begins anew.
         """
         return await self._finalize(*await find_upload(self.sessions, owner, upload_id))
 
@@ -139,8 +142,9 @@ class Finalizing:
 
     async def _stored(self, media: Media, upload: Upload) -> ObjectInfo | None:
         """The object, put together from its parts and copied from where it was sent, if need be."""
+        limit = completion_seconds(media.size)
         try:
-            async with asyncio.timeout(COMPLETION_SECONDS):
+            async with asyncio.timeout(limit):
                 with storage_refusals():
                     sent = await self._sent(media, upload)
                     if sent is None or not is_staging(upload.key):
@@ -150,7 +154,7 @@ class Finalizing:
                     return None
         except TimeoutError:
             raise StorageUnavailable(
-                f"The object store has not put the parts together within {COMPLETION_SECONDS:.0f} s: "
+                f"The object store has not put {media.size:,} bytes in their place within {limit:,.0f} s: "
                 "finalize again in a while."
             ) from None
 
@@ -211,6 +215,11 @@ class Finalizing:
                 await self.store.delete(sorted(left))
         except StorageError as error:
             log.info("upload_not_tidied", media=str(upload.media_id), error=repr(error))
+
+
+def completion_seconds(size: int) -> float:
+    """How long a store may take to put an object of `size` bytes together and in its place: 300 s or more."""
+    return max(COMPLETION_SECONDS, size / COMPLETION_RATE)
 
 
 def _nothing_stored() -> ObjectMissing:

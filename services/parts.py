@@ -111,7 +111,7 @@ class Parts:
         return bound
 
     async def bind(self, upload: Upload, multipart_id: str) -> str:
-        """Make it ours if none is; the one that is bound comes back. Raises InvalidInput where ours has ended."""
+        """Make it ours if none is, and return the one that is. Raises InvalidInput if ours has ended."""
         first = (
             update(Upload)
             .where(
@@ -196,6 +196,12 @@ def claimed_sha256(upload: Upload, number: int) -> str | None:
     if upload.block_sha256s is None:
         return None
     return upload.block_sha256s[(number - 1) * _SHA256_BYTES : number * _SHA256_BYTES].hex()
+
+
+def block_sha256s(upload: Upload) -> list[str]:
+    """The claims of all parts, as `claimed_sha256`; none where the client claimed none."""
+    claims = upload.block_sha256s or b""
+    return [claims[at : at + _SHA256_BYTES].hex() for at in range(0, len(claims), _SHA256_BYTES)]
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.blobs import give_to_collector
@@ -27,6 +28,7 @@ from db.models import (
     MediaStatus,
     ProcessingStep,
     StepStatus,
+    Upload,
     Visibility,
     utc_now,
 )
@@ -84,6 +86,7 @@ class _Claim:
 
     step: ProcessingStep
     media: Media
+    upload: Upload
     blob: Blob
 
     @property
@@ -158,7 +161,9 @@ class Processing:
             if step is None:
                 return None
             media = await session.get_one(Media, step.media_id)
-            return _Claim(step=step, media=media, blob=await session.get_one(Blob, media.blob_id))
+            upload = (await session.exec(select(Upload).where(col(Upload.media_id) == media.id))).one()
+            blob = await session.get_one(Blob, media.blob_id)
+            return _Claim(step=step, media=media, upload=upload, blob=blob)
 
     async def _work(self, claim: _Claim) -> StepOutcome:
         """Work until it is done or, _OvertakenError, the step is no longer held; nothing is left running."""
@@ -193,6 +198,7 @@ class Processing:
             return await WORK[claim.step.name](
                 StepInput(
                     media=claim.media,
+                    upload=claim.upload,
                     blob=claim.blob,
                     store=self.store,
                     directory=Path(directory),
