@@ -459,8 +459,9 @@ class ProcessingStep(SQLModel, table=True):
     """One node of a media's processing DAG. `attempt` is the fence: only its holder may finish the step.
 
     `job_id` is the queue's job that runs it: a job delivered again may take the step over, another may not.
-    `uncounted_attempts` are those that a stopping worker gave back and all from before a retry that somebody
-    asked for: they don't count towards the limit.
+    `uncounted_attempts` are those that a stopping worker gave back, those that found the object store away,
+    and all from before a retry that somebody asked for: they don't count towards the limit. The attempts
+    since `store_away_since` have found it so, one after the other.
     """
 
     __tablename__: ClassVar[Any] = "processing_steps"
@@ -481,6 +482,7 @@ class ProcessingStep(SQLModel, table=True):
     status: StepStatus = Field(sa_type=_text_enum(StepStatus))
     attempt: int = 0
     uncounted_attempts: int = 0
+    store_away_since: datetime | None = Field(default=None, sa_type=_TIMESTAMP)
     job_id: int | None = Field(default=None, sa_type=BigInteger)
     failure_code: FailureCode | None = Field(default=None, sa_type=_text_enum(FailureCode))
     failure_message: str | None = Field(default=None, sa_type=Text)

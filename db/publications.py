@@ -80,6 +80,13 @@ async def renditions_of_media(session: AsyncSession, media_id: UUID) -> Sequence
     return (await session.exec(statement)).all()
 
 
+async def hold_renditions(session: AsyncSession, media_id: UUID) -> Sequence[Rendition]:
+    """As `renditions_of_media`, as committed now; until the transaction ends the blob gets no others."""
+    shown = select(col(Media.blob_id)).where(col(Media.id) == media_id).scalar_subquery()
+    await session.exec(select(Blob.id).where(col(Blob.id) == shown).with_for_update(read=True))
+    return await renditions_of_media(session, media_id)
+
+
 def is_shown() -> ColumnElement[bool]:
     """Of a rendition and its blob: whether its recipe is the one by which everything was made."""
     return or_(col(Blob.recipe).is_(None), col(Rendition.recipe) == col(Blob.recipe))
@@ -88,12 +95,18 @@ def is_shown() -> ColumnElement[bool]:
 async def renew_publications(session: AsyncSession, blob_id: UUID) -> Sequence[UUID]:
     """Take for unmade the copies of media whose blob has just got other renditions; the media's ids.
 
-    What was copied from the former ones stays beneath the same prefix until it is withdrawn.
+    What was copied from the former ones stays beneath the same prefix until it is withdrawn. Waits for nobody
+    who copies or removes: copies that are being made are looked at again (`hold_renditions`), after the
+    blob's row that is locked here.
     """
     shown = select(col(Media.id)).where(col(Media.blob_id) == blob_id)
     statement = (
         update(Publication)
-        .where(col(Publication.media_id).in_(shown), col(Publication.published_at).is_not(None))
+        .where(
+            col(Publication.media_id).in_(shown),
+            col(Publication.published_at).is_not(None),
+            col(Publication.withdrawn_at).is_(None),
+        )
         .values(published_at=None)
         .returning(col(Publication.media_id))
     )

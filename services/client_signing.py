@@ -96,6 +96,7 @@ class ClientSigning:
         self, media: Media, upload: Upload, wanted: Multipart, lifetime: timedelta
     ) -> SignedRequest:
         if wanted.multipart_id is None:
+            await self.parts.release(upload)
             _check_unopened(upload)
         else:
             await self._bind(upload, wanted.multipart_id)

@@ -57,6 +57,9 @@ class Delta:
             log.info("blocks_not_all_copied", owner=str(owner.id), seconds=COPY_SECONDS)
         except (StorageError, Refusal) as error:
             log.info("blocks_not_all_copied", owner=str(owner.id), error=repr(error))
+        except Exception:
+            # The uploads are requested, whatever it was: what is not copied is asked for.
+            log.warning("blocks_not_all_copied", owner=str(owner.id), exc_info=True)
 
     async def _fill(self, owner: User, media: Media, upload: Upload, claimed: bytes) -> None:
         copies = await self._copies(owner, media.size, claimed)

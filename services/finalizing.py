@@ -7,7 +7,7 @@ outside of that transaction: it may take minutes to put an object together.
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -26,7 +26,7 @@ from services.errors import (
     SizeMismatch,
     StorageUnavailable,
 )
-from services.keys import is_staging, staging_key
+from services.keys import blob_of_key, copied_key, is_staging
 from services.parts import Parts, missing_parts, storage_refusals
 from services.processing_steps import start_processing
 from services.upload_rows import (
@@ -50,8 +50,10 @@ from storage.objects import ObjectInfo, ObjectStore
 
 log = structlog.get_logger()
 
-#: A store puts a large object together for minutes; who waits longer asks again and finds it done.
+#: A store puts a large object together, and copies it, for minutes: in bytes a second, a slow one does this.
+#: What was cut off is begun from the start, so the limit has to grow with the size.
 COMPLETION_SECONDS = 300.0
+COMPLETION_RATE = 32 * 1024**2
 
 #: How often the parts are listed anew when one was replaced meanwhile.
 _LISTINGS = 3
@@ -71,8 +73,9 @@ class Finalizing:
         """Start the processing of what was stored; called again, answer the same media.
 
         Raises ObjectMissing or PartsMissing before the bytes are there, SizeMismatch where the store holds
-        another size (then the media is FAILED), Conflict after an abort, UploadExpired, NotFound,
-        StorageUnavailable.
+        another size (then the media is FAILED), Conflict after an abort, UploadExpired, NotFound, and
+        StorageUnavailable, also when the store takes longer than `completion_seconds`: then nothing has
+        happened, and the next call begins anew.
         """
         return await self._finalize(*await find_upload(self.sessions, owner, upload_id))
 
@@ -95,21 +98,25 @@ class Finalizing:
         return True
 
     async def _finalize(self, media: Media, upload: Upload) -> Media:
-        stored = None
+        stored, refusal = None, None
         if upload.status is UploadStatus.PENDING:
             refuse_ended(media, upload)  # before the store is asked, and again once the media is locked
-            stored = await self._stored(media, upload)
+            try:
+                stored = await self._stored(media, upload)
+            except Refusal as error:  # perhaps of what somebody left who has finalized meanwhile
+                refusal = error
         async with self.sessions.begin() as session:
             media, upload, blob = await lock_upload(session, media.id, media.owner_id)
-            if upload.status is UploadStatus.COMPLETED:
-                return media
-            refuse_ended(media, upload)
-            if stored is None or stored.key != blob.key:
-                raise _nothing_stored()
-            await self._complete(session, media, upload, blob, stored)
-        await self.doorbell.ring()
-        await self._tidy(upload, stored)
-        if media.status is MediaStatus.FAILED:
+            if is_first := upload.status is not UploadStatus.COMPLETED:
+                refuse_ended(media, upload)
+                if stored is None or blob_of_key(stored.key) != blob.id:
+                    raise refusal or _nothing_stored()
+                await self._complete(session, media, upload, blob, stored)
+        if is_first:
+            await self.doorbell.ring()
+        if stored is not None:
+            await self._tidy(upload, blob, stored)
+        if is_first and media.status is MediaStatus.FAILED:
             raise SizeMismatch(media.failure_message or "", UPLOAD_ID)
         return media
 
@@ -129,20 +136,25 @@ class Finalizing:
             )
             return
         await change_media(session, media, MediaEventType.STATUS_CHANGED, status=MediaStatus.PROCESSING)
-        blob.etag = stored.etag
+        blob.key, blob.etag = stored.key, stored.etag
         upload.status = UploadStatus.COMPLETED
         await start_processing(session, media)
 
     async def _stored(self, media: Media, upload: Upload) -> ObjectInfo | None:
-        """The object at the blob's own key, put together from its parts or copied there if need be."""
+        """The object, put together from its parts and copied from where it was sent, if need be."""
+        limit = completion_seconds(media.size)
         try:
-            async with asyncio.timeout(COMPLETION_SECONDS):
+            async with asyncio.timeout(limit):
                 with storage_refusals():
                     sent = await self._sent(media, upload)
-                    return await self._in_place(media, upload, sent) if is_staging(upload.key) else sent
+                    if sent is None or not is_staging(upload.key):
+                        return sent
+                    with suppress(ObjectMissingError):  # somebody else has finalized it
+                        return await self._in_place(media, sent)
+                    return None
         except TimeoutError:
             raise StorageUnavailable(
-                f"The object store has not put the parts together within {COMPLETION_SECONDS:.0f} s: "
+                f"The object store has not put {media.size:,} bytes in their place within {limit:,.0f} s: "
                 "finalize again in a while."
             ) from None
 
@@ -175,38 +187,39 @@ class Finalizing:
                 raise _parts_missing(missing_parts(media, upload, ())) from None
             return stored
 
-    async def _in_place(self, media: Media, upload: Upload, sent: ObjectInfo | None) -> ObjectInfo | None:
-        """Copied to the blob's key, which no address was signed for."""
-        async with self.sessions() as session:
-            blob = await session.get(Blob, media.blob_id)
-        if blob is None:
-            return sent
-        if upload.key != staging_key(blob.key):
-            return None  # somebody else finalized it, and the media shows bytes that were here already
-        if sent is None:
-            return await self.store.head(blob.key)
-        if sent.byte_size != media.size:
-            return ObjectInfo(
-                key=blob.key, byte_size=sent.byte_size, etag=sent.etag, modified_at=sent.modified_at
-            )
+    async def _in_place(self, media: Media, sent: ObjectInfo) -> ObjectInfo:
+        """Copied to where no address was signed for.
+
+        Of calls at once each may see and copy other bytes: the key tells them apart, and the transaction
+        chooses one. So what was chosen is not written again, also by a copy that ends after its call.
+        """
+        key = copied_key(sent.key, sent.etag)
+        if sent.byte_size != media.size:  # nothing that anybody will read
+            return replace(sent, key=key)
         try:
-            return await self.store.copy(
-                upload.key, blob.key, content_type=media.mime_type, if_etag=sent.etag
-            )
-        except ObjectMissingError:
-            return await self.store.head(blob.key)
+            return await self.store.copy(sent.key, key, content_type=media.mime_type, if_etag=sent.etag)
         except ObjectChangedError as error:
             raise StorageUnavailableError("The bytes were sent anew meanwhile.") from error
 
-    async def _tidy(self, upload: Upload, stored: ObjectInfo) -> None:
-        """Best effort: what is left is found by its key when the media is deleted."""
+    async def _tidy(self, upload: Upload, blob: Blob, stored: ObjectInfo) -> None:
+        """Remove what was sent to be copied, and a copy that was not chosen.
+
+        Best effort: what is left is found by its key when the media is deleted.
+        """
+        if blob_of_key(stored.key) != blob.id:
+            return  # the media shows other bytes by now, and the collector was given these
         try:
             if upload.part_size is not None:
-                await self.parts.abort(upload.key)
-            if upload.key != stored.key:
-                await self.store.delete([upload.key])
+                await self.parts.abort_all(upload.key)
+            if left := {upload.key, stored.key} - {blob.key}:
+                await self.store.delete(sorted(left))
         except StorageError as error:
             log.info("upload_not_tidied", media=str(upload.media_id), error=repr(error))
+
+
+def completion_seconds(size: int) -> float:
+    """How long a store may take to put an object of `size` bytes together and in its place: 300 s or more."""
+    return max(COMPLETION_SECONDS, size / COMPLETION_RATE)
 
 
 def _nothing_stored() -> ObjectMissing:

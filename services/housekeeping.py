@@ -17,7 +17,7 @@ from db.idempotency import forget_keys
 from db.jobs import prune_job_log
 from db.models import utc_now
 from db.sessions import Sessions
-from services.keys import renditions_prefix, staging_key
+from services.keys import prefixes_of_blob
 from services.processing import Processing
 from services.publications import Publications
 from services.repeated_requests import KEY_RETENTION
@@ -112,11 +112,9 @@ class Housekeeping:
 
     async def _remove(self, blob_id: UUID, key: str, leased_until: datetime) -> None:
         try:
-            sent_to = [key, staging_key(key)]
-            for each in sent_to:
-                await self.uploads.parts.abort(each)
-            made = [entry.key async for entry in self.store.list(renditions_prefix(key))]
-            await self.store.delete([*sent_to, *made])
+            for prefix in prefixes_of_blob(key):
+                await self.uploads.parts.abort_all(prefix)
+                await self.store.delete([entry.key async for entry in self.store.list(prefix)])
         except Exception:
             log.warning("objects_not_removed", blob=str(blob_id), exc_info=True)
             return

@@ -1,5 +1,6 @@
 """Object keys: made by us, never from a client's words, and immutable once written."""
 
+import hashlib
 import re
 import secrets
 from datetime import datetime
@@ -10,18 +11,23 @@ from storage.keys import PUBLIC_PREFIX
 
 _ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
-#: An original or a file made from it, of whomever and in whatever part of the store.
-_OF_BLOB = re.compile(rf"(?:[a-z]+/)?(?:{_ID}/)?\d{{4}}/\d\d/\d\d/({_ID})(?:\.[a-z0-9]+|/.+)", re.ASCII)
+_STAGING_PREFIX = "staging/"
+
+#: Where originals lie that media of several owners may come to show: their addresses name nobody.
+SHARED_PREFIX = "shared"
+
+#: 64 bits, of what was copied to a place that no address was signed for.
+_COPIED_DIGITS = 16
+
+#: All keys that were made for a blob begin so, and no others do.
+_BLOB = rf"(?:{_ID}|{SHARED_PREFIX})/\d{{4}}/\d\d/\d\d/({_ID})"
+_ORIGINAL = rf"({_BLOB})(?:-[0-9a-f]{{{_COPIED_DIGITS}}})?(\.[a-z0-9]+)"
+_IS_ORIGINAL = re.compile(_ORIGINAL, re.ASCII)
+_IS_OF_BLOB = re.compile(rf"(?:{_STAGING_PREFIX})?(?:{_ORIGINAL}|{_BLOB}/.+)", re.ASCII)
 
 #: 160 bits: nobody finds a prefix by trying.
 _PUBLIC_PREFIX_BYTES = 20
 _COPY = re.compile(rf"({PUBLIC_PREFIX}[0-9a-f]{{{2 * _PUBLIC_PREFIX_BYTES}}})/.+", re.ASCII)
-
-_STAGING_PREFIX = "staging/"
-
-
-#: Where originals lie that media of several owners may come to show: their addresses name nobody.
-SHARED_PREFIX = "shared"
 
 
 def original_key(owner_id: UUID | None, blob_id: UUID, mime_type: str, at: datetime) -> str:
@@ -41,9 +47,29 @@ def is_staging(key: str) -> bool:
     return key.startswith(_STAGING_PREFIX)
 
 
+def copied_key(staging: str, etag: str) -> str:
+    """Where the object that bears `etag` at the staging key is copied: `<blob>-<16 hex digits>.<ext>`.
+
+    What is sent anew bears another tag, so a copy of it goes elsewhere, however late it comes.
+    """
+    stem, extension = _parts_of_original(staging.removeprefix(_STAGING_PREFIX))
+    digits = hashlib.sha256(etag.encode()).hexdigest()[:_COPIED_DIGITS]
+    return f"{stem}-{digits}{extension}"
+
+
+def prefixes_of_blob(original: str) -> tuple[str, str]:
+    """All keys made for the original's blob begin with one of these, and no other blob's do.
+
+    The first is of what is kept: the original wherever it was copied, and the files made from it. The second
+    is of what was sent to be copied.
+    """
+    stem, _ = _parts_of_original(original)
+    return stem, staging_key(stem)
+
+
 def renditions_prefix(original: str) -> str:
     """Everything made from an original lies beneath this, and nothing else does."""
-    return original.rpartition(".")[0] + "/"
+    return f"{_parts_of_original(original)[0]}/"
 
 
 def rendition_key(original: str, recipe: str, filename: str) -> str:
@@ -63,11 +89,19 @@ def public_key(prefix: str, rendition: str) -> str:
 
 def blob_of_key(key: str) -> UUID | None:
     """The id of the blob that the key was made for; None for a key of another make."""
-    found = _OF_BLOB.fullmatch(key)
-    return None if found is None else UUID(found[1])
+    found = _IS_OF_BLOB.fullmatch(key)
+    return None if found is None else UUID(found[2] or found[4])
 
 
 def prefix_of_copy(key: str) -> str | None:
     """The publication's prefix in the key of a public copy; None for a key of another make."""
     found = _COPY.fullmatch(key)
     return None if found is None else found[1]
+
+
+def _parts_of_original(key: str) -> tuple[str, str]:
+    """What comes before the ending and names the blob, and the ending. Raises ValueError for another key."""
+    found = _IS_ORIGINAL.fullmatch(key)
+    if found is None:
+        raise ValueError(f"{key} is no key of an original.")
+    return found[1], found[3]

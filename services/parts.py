@@ -1,7 +1,7 @@
 """Uploads in parts: how a file is cut, which parts the store has, and addresses for those it lacks.
 
 What was received is what the store lists, never a count of ours. The store's multipart upload is opened when
-its first part is about to be sent, by whoever comes first, and bound to ours for good.
+its first part is about to be sent, by whoever comes first, and bound to ours as long as the store knows it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from sqlmodel import col, select
 
 from db.models import Media, Upload, UploadStatus, User, utc_now
 from db.sessions import Sessions
-from services.errors import InvalidInput, StorageUnavailable
+from services.errors import Conflict, InvalidInput, StorageUnavailable
 from services.upload_rows import UPLOAD_ID, find_pending
 from storage.errors import MultipartMissingError, StorageError, StorageUnavailableError
 from storage.objects import MAX_PARTS, MIN_PART_BYTES, ObjectStore, SignedPut, StoredPart
@@ -63,11 +63,19 @@ class Parts:
     async def sign(self, owner: User, upload_id: UUID, numbers: Sequence[int]) -> list[SignedPart]:
         """Addresses for these parts, in the order asked, as often as they are asked for.
 
-        Raises InvalidInput for more than 100 numbers, one that there is no part of, or an upload that is not
-        in parts; Conflict or UploadExpired for one that has ended; NotFound; StorageUnavailable.
+        Where the store has forgotten the multipart upload they are for a new one: who asks for no part that
+        went with the old one learns by finalizing that it is missing. Raises InvalidInput for more than 100
+        numbers, one that there is no part of, or an upload that is not in parts; Conflict or UploadExpired
+        for one that has ended or waits for nothing but finalizing; NotFound; StorageUnavailable.
         """
         media, upload = await find_pending(self.sessions, owner, upload_id)
         _check_numbers(media, upload, numbers)
+        if not await self.release(upload):
+            raise Conflict(
+                "The parts of this upload were put together already: finalize it.",
+                UPLOAD_ID,
+                current_version=media.version,
+            )
         multipart_id = await self.open(media, upload)
         remaining = upload.expires_at - utc_now()
         return [
@@ -93,14 +101,17 @@ class Parts:
             begun = await self.store.create_multipart(
                 upload.key, content_type=media.mime_type, part_hashes=upload.block_sha256s is not None
             )
-        bound = await self.bind(upload, begun)
-        if bound != begun:
-            with suppress(StorageError):  # else it is found by its key when the upload has ended
-                await self.store.abort_multipart(upload.key, begun)
+        bound = None
+        try:
+            bound = await self.bind(upload, begun)
+        finally:
+            if bound != begun:
+                with suppress(StorageError):  # else it is found by its key when the upload has ended
+                    await self.store.abort_multipart(upload.key, begun)
         return bound
 
     async def bind(self, upload: Upload, multipart_id: str) -> str:
-        """Make it ours for good if it is the first one; the one that is bound comes back."""
+        """Make it ours if none is, and return the one that is. Raises InvalidInput if ours has ended."""
         first = (
             update(Upload)
             .where(
@@ -112,52 +123,66 @@ class Parts:
         )
         async with self.sessions.begin() as session:
             await session.exec(first)
-            statement = select(Upload.multipart_id).where(col(Upload.id) == upload.id)
+            statement = select(Upload.multipart_id).where(
+                col(Upload.id) == upload.id, col(Upload.status) == UploadStatus.PENDING
+            )
             bound = (await session.exec(statement)).one_or_none()
         if bound is None:
             raise InvalidInput("This upload has ended: there is nothing to send.", UPLOAD_ID)
         upload.multipart_id = bound
         return bound
 
+    async def release(self, upload: Upload) -> bool:
+        """Unbind a multipart upload that the store has forgotten; False where its parts were put together.
+
+        Somebody has aborted it, perhaps a rule of the store's own for old ones: another one may be begun.
+        Raises StorageUnavailable.
+        """
+        with storage_refusals():
+            return await self._listed(upload) is not None
+
     async def received(self, upload: Upload) -> Sequence[StoredPart]:
         """What the store holds of a pending upload in parts. Raises StorageUnavailable."""
-        if upload.multipart_id is None:
-            return ()
-        with storage_refusals(), suppress(MultipartMissingError):
-            return await self.store.list_parts(upload.key, upload.multipart_id)
-        return ()
+        with storage_refusals():
+            return await self._listed(upload) or ()
 
     async def missing(self, media: Media, upload: Upload) -> list[int]:
         """The numbers of the parts that the store does not hold as announced. Raises StorageUnavailable."""
-        if upload.multipart_id is None:
-            return missing_parts(media, upload, ())
         with storage_refusals():
-            try:
-                received = await self.store.list_parts(upload.key, upload.multipart_id)
-            except MultipartMissingError:
-                if await self.store.head(upload.key) is not None:
-                    return []
-                await self.unbind(upload)
-                received = ()
-        return missing_parts(media, upload, received)
+            received = await self._listed(upload)
+        return [] if received is None else missing_parts(media, upload, received)
+
+    async def _listed(self, upload: Upload) -> Sequence[StoredPart] | None:
+        """The parts, None where they were put together; those of an upload that is forgotten are none."""
+        if upload.multipart_id is None:
+            return ()
+        try:
+            return await self.store.list_parts(upload.key, upload.multipart_id)
+        except MultipartMissingError:
+            if await self.store.head(upload.key) is not None:
+                return None
+            await self.unbind(upload)
+            return ()
 
     async def unbind(self, upload: Upload) -> None:
         """Let another multipart upload take the place of the bound one, which the store no longer knows."""
         statement = update(Upload).where(
-            col(Upload.id) == upload.id, col(Upload.multipart_id) == upload.multipart_id
+            col(Upload.id) == upload.id,
+            col(Upload.multipart_id) == upload.multipart_id,
+            col(Upload.status) == UploadStatus.PENDING,
         )
         async with self.sessions.begin() as session:
             await session.exec(statement.values(multipart_id=None))
         upload.multipart_id = None
 
-    async def abort(self, key: str) -> None:
-        """End every multipart upload to this key, also those that somebody opened and never bound.
+    async def abort_all(self, prefix: str) -> None:
+        """End every multipart upload to the keys that begin so, also those that nobody ever bound.
 
         Raises the store's errors: then it has to be done again.
         """
-        open_uploads = [each async for each in self.store.list_multiparts(key) if each.key == key]
+        open_uploads = [each async for each in self.store.list_multiparts(prefix)]
         for each in open_uploads:
-            await self.store.abort_multipart(key, each.upload_id)
+            await self.store.abort_multipart(each.key, each.upload_id)
 
 
 def missing_parts(media: Media, upload: Upload, received: Sequence[StoredPart]) -> list[int]:
@@ -171,6 +196,12 @@ def claimed_sha256(upload: Upload, number: int) -> str | None:
     if upload.block_sha256s is None:
         return None
     return upload.block_sha256s[(number - 1) * _SHA256_BYTES : number * _SHA256_BYTES].hex()
+
+
+def block_sha256s(upload: Upload) -> list[str]:
+    """The claims of all parts, as `claimed_sha256`; none where the client claimed none."""
+    claims = upload.block_sha256s or b""
+    return [claims[at : at + _SHA256_BYTES].hex() for at in range(0, len(claims), _SHA256_BYTES)]
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.blobs import give_to_collector
@@ -27,6 +28,7 @@ from db.models import (
     MediaStatus,
     ProcessingStep,
     StepStatus,
+    Upload,
     Visibility,
     utc_now,
 )
@@ -42,7 +44,7 @@ from services.known_bytes import KnownBytes, facts_of, is_complete, learn
 from services.parts import MULTIPART_BYTES
 from services.processing_steps import queue_step, succeed_step
 from services.publications import queue_publication
-from services.step_failures import StepFailure, failure_of
+from services.step_failures import StepFailure, failure_of, store_pause
 from services.upload_rows import COLLECTION_GRACE
 from storage.objects import ObjectStore
 
@@ -84,6 +86,7 @@ class _Claim:
 
     step: ProcessingStep
     media: Media
+    upload: Upload
     blob: Blob
 
     @property
@@ -136,7 +139,8 @@ class Processing:
             log.info("step_overtaken", **_names(claim))
         except Exception as error:
             failure = failure_of(error)
-            inside = error if failure.code is FailureCode.INTERNAL else None  # with the child's last words
+            is_inside = failure.code is FailureCode.INTERNAL and not failure.store_is_away
+            inside = error if is_inside else None  # with the child's last words
             log.warning("step_failed", **_names(claim), code=failure.code, error=str(error), exc_info=inside)
             await _whole(self._settle(claim, failure))
         else:
@@ -157,7 +161,9 @@ class Processing:
             if step is None:
                 return None
             media = await session.get_one(Media, step.media_id)
-            return _Claim(step=step, media=media, blob=await session.get_one(Blob, media.blob_id))
+            upload = (await session.exec(select(Upload).where(col(Upload.media_id) == media.id))).one()
+            blob = await session.get_one(Blob, media.blob_id)
+            return _Claim(step=step, media=media, upload=upload, blob=blob)
 
     async def _work(self, claim: _Claim) -> StepOutcome:
         """Work until it is done or, _OvertakenError, the step is no longer held; nothing is left running."""
@@ -192,6 +198,7 @@ class Processing:
             return await WORK[claim.step.name](
                 StepInput(
                     media=claim.media,
+                    upload=claim.upload,
                     blob=claim.blob,
                     store=self.store,
                     directory=Path(directory),
@@ -230,6 +237,9 @@ class Processing:
             if held is None:
                 return
             media, step = held
+            if failure.store_is_away and await _wait_for_store(session, step):
+                return
+            step.store_away_since = None
             if failure.try_again and claim.counted_attempts < MAX_ATTEMPTS:
                 await queue_step(session, step, delay=RETRY_DELAYS[claim.counted_attempts - 1])
                 return
@@ -252,6 +262,18 @@ class Processing:
                 step.uncounted_attempts += 1
                 await queue_step(session, step)
                 log.info("step_handed_back", **_names(claim))
+
+
+async def _wait_for_store(session: AsyncSession, step: ProcessingStep) -> bool:
+    """Queue the step anew, its attempt uncounted; False when the store has been away for too long."""
+    now = utc_now()
+    step.store_away_since = step.store_away_since or now
+    pause = store_pause(away_since=step.store_away_since, now=now)
+    if pause is None:
+        return False
+    step.uncounted_attempts += 1
+    await queue_step(session, step, delay=pause)
+    return True
 
 
 async def _whole(recording: Coroutine[Any, Any, None]) -> None:

@@ -87,7 +87,7 @@ def _reset(step: ProcessingStep) -> None:
     step.status = StepStatus.PENDING
     step.uncounted_attempts = step.attempt
     step.failure_code = step.failure_message = step.job_id = None
-    step.started_at = step.finished_at = None
+    step.started_at = step.finished_at = step.store_away_since = None
     step.updated_at = utc_now()
 
 

@@ -26,6 +26,7 @@ from db.publications import (
     changes_of,
     forget_changes,
     forget_publication,
+    hold_renditions,
     is_recorded,
     is_wanted,
     lock_publication,
@@ -141,16 +142,22 @@ class Publications:
         wanted = await is_wanted(session, publication.media_id)
         if publication.published_at is not None or not wanted:
             return wanted
-        for rendition in await renditions_of_media(session, publication.media_id):
-            await self.store.copy(
-                rendition.key,
-                public_key(publication.prefix, rendition.key),
-                content_type=rendition.mime_type,
-            )
-            # After each one: unpublishing waits for no more than one copy, and the transaction is never
-            # idle for long enough to be ended.
-            if not await is_wanted(session, publication.media_id):
-                return False
+        copied: set[str] = set()
+        renditions = await renditions_of_media(session, publication.media_id)
+        while missing := [each for each in renditions if each.key not in copied]:
+            for rendition in missing:
+                await self.store.copy(
+                    rendition.key,
+                    public_key(publication.prefix, rendition.key),
+                    content_type=rendition.mime_type,
+                )
+                copied.add(rendition.key)
+                # After each one: unpublishing waits for no more than one copy, and the transaction is never
+                # idle for long enough to be ended.
+                if not await is_wanted(session, publication.media_id):
+                    return False
+            # Another recipe may have made them anew meanwhile.
+            renditions = await hold_renditions(session, publication.media_id)
         publication.published_at = utc_now()
         return True
 

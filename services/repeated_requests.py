@@ -48,9 +48,15 @@ async def find_repeated(
 
 
 async def answer_repeated(
-    session: AsyncSession, owner: User, repeated: Mapping[CleanUploadRequest, IdempotencyKey]
+    session: AsyncSession,
+    owner: User,
+    repeated: Mapping[CleanUploadRequest, IdempotencyKey],
+    created: Mapping[CleanUploadRequest, RequestedUpload | Rejected],
 ) -> dict[CleanUploadRequest, RequestedUpload | Rejected]:
-    """What the first request of each key made, as it is now."""
+    """What the first request of each key made, as it is now.
+
+    `created` is what this call made: one that repeats what was refused in it is refused for the same.
+    """
     if not repeated:
         return {}
     statement = (
@@ -61,17 +67,26 @@ async def answer_repeated(
         )
     )
     made = {media.id: (media, upload) for media, upload in (await session.exec(statement)).all()}
-    return {request: _answer(request, row, made.get(row.media_id)) for request, row in repeated.items()}
+    refused = {first.media_id: answer for first, answer in created.items() if isinstance(answer, Rejected)}
+    return {
+        request: _answer(request, row, made.get(row.media_id), refused.get(row.media_id))
+        for request, row in repeated.items()
+    }
 
 
 def _answer(
-    request: CleanUploadRequest, row: IdempotencyKey, made: tuple[Media, Upload] | None
+    request: CleanUploadRequest,
+    row: IdempotencyKey,
+    made: tuple[Media, Upload] | None,
+    refused: Rejected | None,
 ) -> RequestedUpload | Rejected:
     if row.digest != request.digest:
         message = f"{_FIELD} was given to another request within the last 24 hours: give each its own."
         if made is None:
             return _rejected(Taken(message, _FIELD))
         return _rejected(Conflict(message, _FIELD, current_version=made[0].version))
+    if refused is not None:
+        return refused
     if made is None:
         return _rejected(NotFound(f"The media that was requested under this {_FIELD} was deleted.", _FIELD))
     media, upload = made

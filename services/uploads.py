@@ -113,7 +113,7 @@ class Uploads:
             repeated = await find_repeated(session, owner, accepted)
             fresh = [request for request in accepted if request not in repeated]
             created = await self._create_all(session, owner, fresh)
-            answered = created | await answer_repeated(session, owner, repeated)
+            answered = created | await answer_repeated(session, owner, repeated, created)
         await self.doorbell.ring()
         made = [each for each in created.values() if isinstance(each, RequestedUpload)]
         await self.delta.copy_known(owner, made)
@@ -291,7 +291,7 @@ class Uploads:
         if upload.part_size is None:
             return
         try:
-            await self.parts.abort(upload.key)
+            await self.parts.abort_all(upload.key)
         except StorageError as error:
             log.info("parts_not_forgotten", media=str(upload.media_id), error=repr(error))
 

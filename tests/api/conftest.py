@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -15,9 +16,10 @@ import structlog
 
 from app.logs import configure_logs
 from tests.api.client import Client, Json
-from tests.api.house import Opening, opening
+from tests.api.house import House, Opening, opening
 from tests.api.service import Service, running_service
 from tests.postgres import create_database
+from tests.storage_settings import STORES, storage_settings
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
@@ -114,4 +116,15 @@ async def own(postgres_server: str, template: str, tmp_path: Path) -> AsyncItera
 async def house(postgres_server: str, template: str, tmp_path: Path) -> AsyncIterator[Opening]:
     """Opens a service with these settings, for the length of the test."""
     async with opening(postgres_server, template, tmp_path) as open:
+        yield open
+
+
+@pytest_asyncio.fixture(loop_scope="session", params=STORES)
+async def anywhere_house(request: pytest.FixtureRequest, house: Opening) -> AsyncIterator[Opening]:
+    """As `house`, before either store; opened once."""
+    async with storage_settings(request.param, request) as storage:
+
+        async def open(**settings: Any) -> House:
+            return await house(**storage, **settings)
+
         yield open

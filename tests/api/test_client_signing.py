@@ -34,8 +34,10 @@ SIGN = """
 
 SIGN_PARTS = """
     mutation ($id: ID!, $numbers: [Int!]!) { signUploadParts(uploadId: $id, numbers: $numbers) {
-      parts { number } userErrors { message } } }
+      parts { number method url headers { name value } } userErrors { message } } }
 """
+
+RECEIVED = "query ($id: ID!) { node(id: $id) { ... on Upload { receivedParts { number } } } }"
 
 NO_UPLOAD = "No upload of yours with this key waits for bytes: request one."
 NOT_THE_ONE = "uploadId is not the one with which this upload was begun."
@@ -405,19 +407,70 @@ async def test_an_upload_in_parts_that_has_ended_is_signed_for_no_longer(
 async def test_the_first_id_that_is_named_is_the_only_one(
     in_parts: Requested, client: Client, first: Json
 ) -> None:
-    await sign(client, in_parts, uploadId=ID, **first)
-    assert await bound_id(client, in_parts) == ID
+    id = await begin(client, in_parts)
+    await sign(client, in_parts, uploadId=id, **first)
+    assert await bound_id(client, in_parts) == id
     for request in (
         {"method": "POST"},
         {"method": "PUT", "partNumber": 1},
         {"method": "GET"},
         {"method": "DELETE"},
     ):
-        assert await refusal(client, key=in_parts.key, uploadId=f"{ID}2", **request) == NOT_THE_ONE
-        await sign(client, in_parts, uploadId=ID, **request)
+        assert await refusal(client, key=in_parts.key, uploadId=ID, **request) == NOT_THE_ONE
+        await sign(client, in_parts, uploadId=id, **request)
     begun = "This upload was begun already: go on with its uploadId."
     assert await refusal(client, key=in_parts.key, method="POST") == begun
-    assert await bound_id(client, in_parts) == ID
+    assert await bound_id(client, in_parts) == id
+
+
+async def test_what_the_store_has_forgotten_is_begun_anew(anywhere: Client) -> None:
+    """As when a lifecycle rule, or the client itself, has aborted it."""
+    requested = await request_in_parts(anywhere)
+    first = await begin(anywhere, requested)
+    await send_parts(anywhere, requested, first, (1,))
+    await anywhere.service.runtime.store.abort_multipart(requested.key, first)
+    second = await begin(anywhere, requested)
+    document = await send_parts(anywhere, requested, second)
+    assert await bound_id(anywhere, requested) == second
+    complete = await sign(anywhere, requested, method="POST", uploadId=second)
+    assert (await send(anywhere, complete, "POST", document)).status_code == 200
+    # Put together, it is not begun again: what is left is to finalize it.
+    sentence = await refusal(anywhere, key=requested.key, method="POST")
+    assert sentence == "This upload was begun already: go on with its uploadId."
+    assert await bound_id(anywhere, requested) == second
+    assert (await anywhere.finalize(requested.upload_id))["media"]["status"] == "PROCESSING"
+
+
+async def test_parts_are_signed_for_a_new_upload_where_the_store_has_forgotten_the_old_one(
+    anywhere: Client,
+) -> None:
+    """Also for a client that asks for nothing but addresses, and after another has looked what is there."""
+    requested = await request_in_parts(anywhere)
+    for ask in (False, True):
+        first = await begin(anywhere, requested)
+        await send_parts(anywhere, requested, first, (1,))
+        await anywhere.service.runtime.store.abort_multipart(requested.key, first)
+        if ask:
+            received = (await anywhere.graphql(RECEIVED, id=requested.upload_id))["node"]["receivedParts"]
+            assert received == []
+            assert await bound_id(anywhere, requested) is None
+        signed = (await anywhere.graphql(SIGN_PARTS, id=requested.upload_id, numbers=[1]))["signUploadParts"]
+        [part] = signed["parts"]
+        assert (await anywhere.put(part, PARTS[0])).status_code == 200
+        [second] = await open_multiparts(anywhere, requested)
+        assert await bound_id(anywhere, requested) == second != first
+        await anywhere.service.runtime.store.abort_multipart(requested.key, second)
+
+
+async def test_nothing_is_signed_for_parts_that_were_put_together(anywhere: Client) -> None:
+    requested = await request_in_parts(anywhere)
+    id = await begin(anywhere, requested)
+    document = await send_parts(anywhere, requested, id)
+    await send(anywhere, await sign(anywhere, requested, method="POST", uploadId=id), "POST", document)
+    signed = (await anywhere.graphql(SIGN_PARTS, id=requested.upload_id, numbers=[1]))["signUploadParts"]
+    [error] = signed["userErrors"]
+    assert error["message"] == "The parts of this upload were put together already: finalize it."
+    assert (await anywhere.finalize(requested.upload_id))["media"]["status"] == "PROCESSING"
 
 
 async def test_of_many_ids_at_once_one_wins(in_parts: Requested, client: Client) -> None:

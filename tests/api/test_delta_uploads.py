@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from sqlmodel import select
@@ -213,8 +214,8 @@ async def test_nobody_gets_parts_of_what_others_have(house: Opening, picture: Pa
     assert answer["upload"]["target"]["missing"] == [1, 2, 3, 4]
 
 
-async def test_parts_of_what_was_deleted_are_asked_for(house: Opening, picture: Path) -> None:
-    home = await house(multipart_bytes=5 * MIB)
+async def test_parts_of_what_was_deleted_are_asked_for(anywhere_house: Opening, picture: Path) -> None:
+    home = await anywhere_house(multipart_bytes=5 * MIB)
     await home.anna.graphql(DELETE, id=await send_and_change(home, picture))
     answer = await request(home.anna, picture)
     assert answer["upload"]["target"]["missing"] == [1, 2, 3, 4]
@@ -243,6 +244,21 @@ async def test_a_part_that_cannot_be_copied_is_asked_for(house: Opening, picture
     await send_and_change(home, picture)
     for key in await home.objects():
         await home.runtime.store.delete([key])
+    answer = await request(home.anna, picture)
+    assert answer["upload"]["target"]["missing"] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("error", [OSError, RuntimeError])
+async def test_whatever_keeps_parts_from_being_copied_keeps_no_request(
+    house: Opening, picture: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    home = await house(multipart_bytes=5 * MIB)
+    await send_and_change(home, picture)
+
+    async def fail(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(home.runtime.store, "copy_part", fail)
     answer = await request(home.anna, picture)
     assert answer["upload"]["target"]["missing"] == [1, 2, 3, 4]
 

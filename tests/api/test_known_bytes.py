@@ -67,8 +67,8 @@ async def test_bytes_that_their_owner_has_are_ready_at_once(house: Opening) -> N
     assert (finalized["media"]["status"], finalized["userErrors"]) == ("READY", [])
 
 
-async def test_a_media_lives_on_when_another_with_the_same_bytes_is_deleted(house: Opening) -> None:
-    home = await house()
+async def test_a_media_lives_on_when_another_with_the_same_bytes_is_deleted(anywhere_house: Opening) -> None:
+    home = await anywhere_house()
     first = await send_new(home.anna)
     await run_steps(home.runtime)
     [answer] = await request(home.anna, claims())
@@ -94,8 +94,8 @@ async def test_bytes_that_wait_for_the_collector_are_found_again(house: Opening)
     assert await original(home.anna, answer["media"]["id"]) == PICTURE
 
 
-async def test_bytes_that_were_collected_are_asked_for_again(house: Opening) -> None:
-    home = await house()
+async def test_bytes_that_were_collected_are_asked_for_again(anywhere_house: Opening) -> None:
+    home = await anywhere_house()
     await home.anna.graphql(DELETE, id=await send_ready(home))
     await collect(home.runtime)
     [answer] = await request(home.anna, claims())
@@ -257,8 +257,8 @@ async def test_owners_keep_their_own_copies_unless_told_otherwise(house: Opening
     assert await home.steps_of(second) == {"inspect": "SUCCEEDED", "renditions": "SUCCEEDED"}
 
 
-async def test_globally_what_was_sent_and_verified_is_kept_once(house: Opening) -> None:
-    home = await house(dedup=Dedup.GLOBAL)
+async def test_globally_what_was_sent_and_verified_is_kept_once(anywhere_house: Opening) -> None:
+    home = await anywhere_house(dedup=Dedup.GLOBAL)
     first = await send_ready(home)
     [answer] = await request(home.bert, claims())
     await send(home.bert, answer)

@@ -2,11 +2,15 @@
 
 import asyncio
 import hashlib
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from services import finalizing
+from storage.objects import ObjectInfo, SignedPut, StoredPart
 from tests.api.client import Client, Json
 from tests.api.house import House, Opening, media
 from tests.api.test_changes import DELETE
@@ -37,6 +41,8 @@ FINALIZE = """
     mutation ($id: ID!) { finalizeUpload(uploadId: $id) { media { id status version }
       userErrors { __typename code message path ... on PartsMissingError { missing } } } }
 """
+
+FAILURE = "query ($id: ID!) { media(id: $id) { failure { code message } } }"
 
 
 @pytest.fixture(scope="module")
@@ -277,6 +283,74 @@ async def test_parts_that_the_store_has_lost_are_sent_anew(house: Opening, data:
     assert (error["code"], error["missing"]) == ("PARTS_MISSING", [1, 2, 3])
     await send(home.anna, upload_id, data, 1, 2, 3)
     assert (await finalize(home.anna, upload_id))["userErrors"] == []
+
+
+async def test_blocks_that_are_not_as_claimed_are_a_failure_where_the_store_compares_none(
+    house: Opening, data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = await opened(house)
+    store = home.runtime.store
+    sign_part, list_parts, complete = store.sign_part, store.list_parts, store.complete_multipart
+
+    def sign_without_hash(*args: Any, **options: Any) -> SignedPut:
+        return sign_part(*args, **{**options, "sha256": None})
+
+    async def list_without_hashes(key: str, upload_id: str) -> list[StoredPart]:
+        return [replace(each, sha256=None) for each in await list_parts(key, upload_id)]
+
+    async def complete_what_is_there(key: str, upload_id: str, _: object, **options: Any) -> ObjectInfo:
+        return await complete(key, upload_id, await list_parts(key, upload_id), **options)
+
+    monkeypatch.setattr(store, "complete_multipart", complete_what_is_there)
+    monkeypatch.setattr(store, "sign_part", sign_without_hash)
+    monkeypatch.setattr(store, "list_parts", list_without_hashes)
+    claimed = hashes(data)
+    for claims, status in ((claimed, "READY"), ([claimed[0], "0" * 64, claimed[2]], "FAILED")):
+        answer = await request(home.bert, blocks={"size": PART, "sha256s": claims})
+        await send(home.bert, answer["upload"]["id"], data, *answer["upload"]["target"]["missing"])
+        assert (await finalize(home.bert, answer["upload"]["id"]))["userErrors"] == []
+        await run_steps(home.runtime)
+        assert (await media(home.bert, answer["media"]["id"]))["status"] == status
+    failure = (await home.bert.graphql(FAILURE, id=answer["media"]["id"]))["media"]["failure"]
+    assert failure["code"] == "CHECKSUM_MISMATCH"
+    assert failure["message"] == (
+        f"Block 2 of the stored file has the SHA-256 {claimed[1]}, and {'0' * 64} was announced."
+    )
+    # Given up: one copy of the bytes is counted and kept.
+    assert (await home.bert.graphql("{ viewer { usedBytes } }"))["viewer"]["usedBytes"] == SIZE
+    await collect(home.runtime)
+    kept = [each.key async for each in store.list("") if each.byte_size == SIZE]
+    assert len(kept) == 1
+
+
+async def test_a_store_that_takes_too_long_is_asked_again(
+    house: Opening, data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = await opened(house)
+    upload_id = await begin(home.anna)
+    await send(home.anna, upload_id, data, 1, 2, 3)
+    store = home.runtime.store
+    complete = store.complete_multipart
+
+    async def complete_slowly(*args: Any, **options: Any) -> ObjectInfo:
+        await asyncio.sleep(60)
+        return await complete(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "complete_multipart", complete_slowly)
+        patch.setattr(finalizing, "COMPLETION_SECONDS", 0.2)
+        [error] = (await finalize(home.anna, upload_id))["userErrors"]
+    assert error["code"] == "STORAGE_UNAVAILABLE"
+    assert error["message"].startswith(f"The object store has not put {SIZE:,} bytes in their place within ")
+    answer = await finalize(home.anna, upload_id)
+    assert (answer["userErrors"], answer["media"]["status"]) == ([], "PROCESSING")
+
+
+@pytest.mark.parametrize(
+    ("size", "seconds"), [(1, 300), (9_000 * MIB, 300), (96_000 * MIB, 3_000), (5 * MIB * MIB, 163_840)]
+)
+async def test_a_large_object_may_be_put_together_for_longer(size: int, seconds: float) -> None:
+    assert finalizing.completion_seconds(size) == seconds
 
 
 async def test_an_object_of_another_size_is_a_failure(house: Opening, data: bytes, tmp_path: Path) -> None:

@@ -86,8 +86,8 @@ def code(given: Json) -> str:
     return found
 
 
-async def test_who_holds_the_bytes_need_not_send_them(house: Opening, large: bytes) -> None:
-    home = await fast(house, large)
+async def test_who_holds_the_bytes_need_not_send_them(anywhere_house: Opening, large: bytes) -> None:
+    home = await fast(anywhere_house, large)
     [upload] = await request(home.bert, large)
     challenge = upload["target"]
     assert challenge["__typename"] == CHALLENGE

@@ -106,6 +106,12 @@ async def _end(home: House, answer: Json, end: str) -> None:
             await run_steps(home.runtime)
 
 
+async def test_a_request_that_comes_twice_in_one_call_is_refused_twice_for_the_same(house: Opening) -> None:
+    home = await house(quota_bytes=SIZE - 1)
+    asked = claims(sha256=None, clientMutationId="twice")
+    assert codes(await request(home.anna, asked, asked)) == ["QUOTA_EXCEEDED", "QUOTA_EXCEEDED"]
+
+
 async def test_a_refused_request_that_comes_again_is_answered_anew(house: Opening) -> None:
     home = await house(quota_bytes=SIZE)
     [first] = await request(home.anna, claims(sha256=None))

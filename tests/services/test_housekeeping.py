@@ -29,6 +29,7 @@ from pubsub.doorbell import Doorbell
 from services.cdn import NoCdn
 from services.delta import Delta
 from services.housekeeping import REMOVAL_LEASE, Housekeeping
+from services.keys import original_key
 from services.known_bytes import Dedup, KnownBytes
 from services.parts import Parts
 from services.possession import Possession
@@ -114,7 +115,9 @@ async def owner(sessions: Sessions) -> User:
 
 async def due_blob(sessions: Sessions, store: DiskStore, owner: User, tmp_path: Path) -> Blob:
     """Stored bytes that no media shows, due for removal."""
-    blob = Blob(owner_id=owner.id, key=f"{owner.id}/{new_id()}.jpg", size=5)
+    blob_id = new_id()
+    key = original_key(owner.id, blob_id, "image/jpeg", utc_now())
+    blob = Blob(id=blob_id, owner_id=owner.id, key=key, size=5)
     (tmp_path / "bytes").write_bytes(b"bytes")
     await store.put_file(blob.key, tmp_path / "bytes", content_type="image/jpeg")
     async with sessions.begin() as session:

@@ -12,6 +12,7 @@ from sqlmodel import col, select
 
 from db.models import Blob, DeletionOutbox, Media, MediaStatus, Role, Upload, User, new_id, utc_now
 from pipeline.recipe import RECIPE
+from services.keys import original_key
 from services.repeated_requests import RequestedUpload
 from services.upload_requests import UploadRequest
 from tests.model.stored import RunningStored, StoredBytes
@@ -71,9 +72,11 @@ async def _delete_and_collect(stored: StoredBytes, owner: User, media: Media) ->
 
 async def _owner_with_known_bytes(stored: StoredBytes, data: Path) -> tuple[User, Media]:
     owner = User(username=f"user-{new_id()}", role=Role.EDITOR)
+    blob_id = new_id()
     blob = Blob(
+        id=blob_id,
         owner_id=owner.id,
-        key=f"{owner.id}/{new_id()}.jpg",
+        key=original_key(owner.id, blob_id, "image/jpeg", utc_now()),
         size=len(DATA),
         sha256=REQUEST.sha256,
         verified_at=utc_now(),

@@ -7,14 +7,17 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlmodel import col, select
 from structlog.testing import capture_logs
 
-from db.models import MediaStatus, Role, User, Visibility, new_id
+from db.models import Blob, Media, MediaStatus, Rendition, Role, User, Visibility, new_id, utc_now
+from db.publications import lock_publication, renew_publications
 from db.sessions import Sessions, create_engine, create_sessions
 from services.publications import Publications
 from storage.disk import DiskStore
@@ -636,3 +639,55 @@ async def test_an_outage_is_logged_and_answered(
     store.mend()
     await publications.settle_now(media_id)
     assert await gallery.public_keys() == []
+
+
+async def test_renditions_that_are_made_anew_while_the_former_are_copied_are_published(
+    gallery: Gallery, publications: Publications, store: BreakableStore, sessions: Sessions
+) -> None:
+    """By another media with the same bytes, whose worker finds no publication to renew yet."""
+    media_id = await gallery.add()
+    renewed = asyncio.Event()
+
+    async def renew() -> None:
+        async with sessions.begin() as session:
+            media = await session.get_one(Media, media_id)
+            blob = await session.get_one(Blob, media.blob_id)
+            statement = select(Rendition).where(col(Rendition.blob_id) == blob.id)
+            for made in (await session.exec(statement)).all():
+                key = made.key.replace("image-1", "image-2")
+                session.add(
+                    Rendition(**made.model_dump() | {"id": new_id(), "recipe": "image-2", "key": key})
+                )
+                await store.put_file(key, gallery.root / made.key, content_type=made.mime_type)
+            blob.recipe = "image-2"
+            await session.flush()
+            assert await renew_publications(session, blob.id) == []
+        renewed.set()
+
+    copy = store.copy
+
+    async def copy_and_renew(*args: Any, **options: Any) -> ObjectInfo:
+        info = await copy(*args, **options)
+        if not renewed.is_set():
+            await renew()
+        return info
+
+    store.copy = copy_and_renew  # type: ignore[method-assign]
+    await publications.settle(media_id)
+    assert [key.split("/")[2] for key in await gallery.public_keys()] == ["image-1"] * 3 + ["image-2"] * 3
+
+
+async def test_who_makes_renditions_anew_waits_for_nobody_who_removes_copies(
+    gallery: Gallery, publications: Publications, sessions: Sessions
+) -> None:
+    media_id = await gallery.add()
+    await publications.settle(media_id)
+    async with sessions.begin() as session:
+        publication = await lock_publication(session, media_id)
+        assert publication is not None
+        publication.withdrawn_at = utc_now()
+    async with sessions.begin() as remover, sessions.begin() as renewer:
+        await lock_publication(remover, media_id)
+        media = await renewer.get_one(Media, media_id)
+        await (await renewer.connection()).execute(text("SET LOCAL lock_timeout = '500ms'"))
+        assert await renew_publications(renewer, media.blob_id) == []

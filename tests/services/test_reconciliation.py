@@ -20,7 +20,7 @@ from db.models import (
 )
 from db.sessions import Sessions
 from services.cdn import NoCdn
-from services.keys import blob_of_key, new_public_prefix, original_key, rendition_key
+from services.keys import blob_of_key, copied_key, new_public_prefix, original_key, rendition_key, staging_key
 from services.publications import PUBLICATION_ENTRYPOINT, Publications
 from services.reconciliation import BATCH, MAX_EXAMPLES, Difference, Reconciliation, Report
 from storage.objects import ObjectInfo, OpenMultipart
@@ -52,8 +52,9 @@ def told(report: Report) -> dict[Difference, tuple[int, int, set[str]]]:
     }
 
 
-def unknown_original(owner: User) -> str:
-    return original_key(owner.id, new_id(), "image/jpeg", utc_now())
+def unknown_original(owner: User | None) -> str:
+    """Shared where it is nobody's."""
+    return original_key(owner.id if owner else None, new_id(), "image/jpeg", utc_now())
 
 
 async def test_where_nothing_differs_nothing_is_told(
@@ -74,7 +75,8 @@ async def test_what_no_row_knows_is_told_and_deleted_only_when_asked(
     orphans = {
         await damaged.put(lost),
         await damaged.put(rendition_key(lost, "image-1", "webp-320.webp")),
-        await damaged.put(f"staging/{unknown_original(owner)}"),
+        await damaged.put(staging_key(unknown_original(None))),
+        await damaged.put(copied_key(unknown_original(owner), "etag")),
         await damaged.put(rendition_key(known.original, "image-0", "webp-320.webp")),
     }
     copies = {
@@ -83,12 +85,12 @@ async def test_what_no_row_knows_is_told_and_deleted_only_when_asked(
     }
     before = await damaged.keys()
     report = await reconciliation.run(apply=False)
-    assert told(report) == {Difference.ORPHAN: (4, 0, orphans), Difference.ORPHAN_COPY: (2, 0, copies)}
+    assert told(report) == {Difference.ORPHAN: (5, 0, orphans), Difference.ORPHAN_COPY: (2, 0, copies)}
     assert report.found[Difference.ORPHAN].byte_size == sum(map(len, orphans))
     assert await damaged.keys() == before
 
     report = await reconciliation.run(apply=True)
-    assert told(report) == {Difference.ORPHAN: (4, 4, orphans), Difference.ORPHAN_COPY: (2, 2, copies)}
+    assert told(report) == {Difference.ORPHAN: (5, 5, orphans), Difference.ORPHAN_COPY: (2, 2, copies)}
     assert report.left == 0
     assert await damaged.keys() == known.keys
     assert told(await reconciliation.run(apply=False)) == {}

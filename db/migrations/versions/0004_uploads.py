@@ -48,6 +48,9 @@ WHERE media.blob_id = blobs.id AND media.status = 'READY' AND blobs.verified_at 
 def upgrade() -> None:
     _count_bytes()
     _know_bytes()
+    op.add_column(
+        "processing_steps", sa.Column("store_away_since", sa.DateTime(timezone=True), nullable=True)
+    )
     op.add_column("uploads", sa.Column("part_size", sa.BigInteger(), nullable=True))
     op.add_column("uploads", sa.Column("multipart_id", sa.Text(), nullable=True))
     op.add_column("uploads", sa.Column("block_sha256s", sa.LargeBinary(), nullable=True))
