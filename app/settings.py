@@ -189,10 +189,12 @@ class Settings(BaseSettings):
         None,
         description="The queue to which the bucket sends its events, as in "
         "https://sqs.eu-central-1.amazonaws.com/123456789012/uploads: an upload is finalized as soon as its "
-        "object is there, also if its client has gone.",
+        "object is there, also if its client has gone. It is asked with the object store's key "
+        "(DARKROOM_S3_ACCESS_KEY_ID), without one as AWS's own tools do.",
     )
     sqs_endpoint_url: str | None = Field(
-        None, description="Where the queue's service answers, if it is not Amazon's."
+        None,
+        description="Where the queue's service answers, if it is not Amazon's, as in http://elasticmq:9324.",
     )
     sqs_region: str | None = Field(
         None,
