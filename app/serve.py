@@ -8,15 +8,15 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import structlog
 import uvicorn
 
 from app.asgi import create_app
 from app.graphiql_page import require_files
+from app.launcher import launcher
 from app.runtime import Runtime, open_runtime
-from app.settings import CHECKOUT, Settings
+from app.settings import Settings
 from app.storage_events import following_storage_events
 from app.worker import running_worker
 
@@ -157,7 +157,6 @@ async def _announce_and_wait(server: uvicorn.Server, settings: Settings, stop: a
 
 
 def _banner(settings: Settings) -> str:
-    launcher = "./darkroom" if Path.cwd() == CHECKOUT else str(CHECKOUT / "darkroom")
     in_browsers = " (in a browser: GraphiQL)" if settings.graphiql else ""
     return (
         f"\nDarkroom is ready.\n\n"
@@ -166,5 +165,5 @@ def _banner(settings: Settings) -> str:
         f"  Metrics   {settings.origin}/metrics\n"
         f"  Data      {settings.data_dir}\n\n"
         f"Upload a picture and watch it develop:\n\n"
-        f"  {launcher} upload PHOTO.jpg --tag holiday --watch\n\n"
+        f"  {launcher()} upload PHOTO.jpg --tag holiday --watch\n\n"
     )
