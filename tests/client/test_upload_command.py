@@ -26,7 +26,10 @@ from tests.client.terminal import in_terminal, plain
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    return write(tmp_path / "beach.jpg", pictures.jpeg(800, 600))
+    """Of bytes that no other test has stored: a comment behind the first marker is of this one alone."""
+    data = pictures.jpeg(800, 600)
+    comment = b"\xff\xfe\x00\x12" + os.urandom(16)
+    return write(tmp_path / "beach.jpg", data[:2] + comment + data[2:])
 
 
 def write(path: Path, data: bytes) -> Path:
