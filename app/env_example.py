@@ -22,10 +22,15 @@ _COMPOSE = """\
 def render() -> str:
     lines = ["# Every setting, with its default. Copy to .env and change what you need.", ""]
     for name, field in Settings.model_fields.items():
-        lines += [f"# {line}" for line in textwrap.wrap(field.description or "", 96)]
+        lines += [f"# {line}" for line in _wrapped(field.description or "")]
         default = "" if field.default in (None, ()) else _text(field.default)
         lines += [f"#{_variable(name)}={default}", ""]
     return "\n".join([*lines, _COMPOSE.format(names=_names_for_both())])
+
+
+def _wrapped(text: str) -> list[str]:
+    """An address stays in one piece, to be copied."""
+    return textwrap.wrap(text, 96, break_on_hyphens=False, break_long_words=False)
 
 
 def _names_for_both() -> str:

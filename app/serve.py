@@ -8,17 +8,19 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import structlog
 import uvicorn
 
 from app.asgi import create_app
 from app.graphiql_page import require_files
+from app.launcher import launcher
 from app.runtime import Runtime, open_runtime
-from app.settings import CHECKOUT, Settings
+from app.settings import Settings
 from app.storage_events import following_storage_events
 from app.worker import running_worker
+from storage.errors import StorageError
+from storage.objects import ObjectStore
 
 log = structlog.get_logger()
 
@@ -27,6 +29,9 @@ GRACE_SECONDS = 5
 
 #: More than an orderly end takes; a database that is frozen would hold us for ever.
 STOP_SECONDS = 60.0
+
+#: The store is looked at for so long, once, when the service is up.
+STORE_SECONDS = 3.0
 
 
 class _Server(uvicorn.Server):
@@ -51,7 +56,7 @@ async def serve(settings: Settings) -> None:
         ):
             server = _Server(_config(runtime))
             serving = asyncio.create_task(server.serve([listener]))
-            waiting = asyncio.create_task(_announce_and_wait(server, settings, stop))
+            waiting = asyncio.create_task(_announce_and_wait(server, runtime, stop))
             await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)
             server.should_exit = True
             waiting.cancel()
@@ -148,16 +153,33 @@ def _config(runtime: Runtime) -> uvicorn.Config:
     )
 
 
-async def _announce_and_wait(server: uvicorn.Server, settings: Settings, stop: asyncio.Event) -> None:
+async def _announce_and_wait(server: uvicorn.Server, runtime: Runtime, stop: asyncio.Event) -> None:
     while not server.started:  # noqa: ASYNC110 - uvicorn tells by this flag only
         await asyncio.sleep(0.02)
-    log.info("serving", origin=settings.origin)
-    sys.stderr.write(_banner(settings))
-    await stop.wait()
+    log.info("serving", origin=runtime.settings.origin)
+    sys.stderr.write(_banner(runtime.settings))
+    looking = asyncio.create_task(_warn_of_store(runtime.store))
+    try:
+        await stop.wait()
+    finally:
+        looking.cancel()
+
+
+async def _warn_of_store(store: ObjectStore) -> None:
+    """One line where objects can't be kept: the service runs, for the store may come later."""
+    try:
+        async with asyncio.timeout(STORE_SECONDS):
+            await store.check()
+    except TimeoutError:
+        said = f"The object store does not answer within {STORE_SECONDS:g} seconds."
+    except (StorageError, OSError) as error:
+        said = f"The object store does not work: {error}"
+    else:
+        return
+    sys.stderr.write(f"{said} See {launcher()} doctor.\n\n")
 
 
 def _banner(settings: Settings) -> str:
-    launcher = "./darkroom" if Path.cwd() == CHECKOUT else str(CHECKOUT / "darkroom")
     in_browsers = " (in a browser: GraphiQL)" if settings.graphiql else ""
     return (
         f"\nDarkroom is ready.\n\n"
@@ -166,5 +188,5 @@ def _banner(settings: Settings) -> str:
         f"  Metrics   {settings.origin}/metrics\n"
         f"  Data      {settings.data_dir}\n\n"
         f"Upload a picture and watch it develop:\n\n"
-        f"  {launcher} upload PHOTO.jpg --tag holiday --watch\n\n"
+        f"  {launcher()} upload PHOTO.jpg --tag holiday --watch\n\n"
     )

@@ -5,11 +5,12 @@ import sys
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.setting_sentences import sentence
 from services.known_bytes import Dedup
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -189,13 +190,17 @@ class Settings(BaseSettings):
         None,
         description="The queue to which the bucket sends its events, as in "
         "https://sqs.eu-central-1.amazonaws.com/123456789012/uploads: an upload is finalized as soon as its "
-        "object is there, also if its client has gone.",
+        "object is there, also if its client has gone. It is asked with the object store's key "
+        "(DARKROOM_S3_ACCESS_KEY_ID), without one as AWS's own tools do.",
     )
     sqs_endpoint_url: str | None = Field(
-        None, description="Where the queue's service answers, if it is not Amazon's."
+        None,
+        description="Where the queue's service answers, if it is not Amazon's, as in http://elasticmq:9324.",
     )
     sqs_region: str | None = Field(
-        None, description="The queue's region. Default: the one in its address, else us-east-1."
+        None,
+        pattern="^[a-z0-9-]{1,64}$",
+        description="The queue's region. Default: the one in its address, else us-east-1.",
     )
     log_level: str = Field(
         "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR."
@@ -216,38 +221,61 @@ class Settings(BaseSettings):
     def _origin_only(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        parts = _http_parts(value)
+        if parts is None or parts.query or parts.fragment:
             raise ValueError("must look like https://media.example.com")
         return value.rstrip("/")
 
-    @field_validator("s3_endpoint_url", "s3_public_endpoint_url")
+    @field_validator("s3_endpoint_url", "s3_public_endpoint_url", "sqs_endpoint_url")
     @classmethod
-    def _s3_address(cls, value: str | None) -> str | None:
+    def _endpoint(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is not None:
-            parts = urlsplit(value)
-            odd = parts.query or parts.fragment or "@" in parts.netloc
-            if parts.scheme not in {"http", "https"} or not parts.hostname or odd:
-                raise ValueError("must look like https://s3.example.com")
+            parts = _http_parts(value)
+            if parts is None or parts.query or parts.fragment or "@" in parts.netloc:
+                service = str(info.field_name).partition("_")[0]
+                raise ValueError(f"must look like https://{service}.example.com")
+        return value
+
+    @field_validator("sqs_url")
+    @classmethod
+    def _queue(cls, value: str | None) -> str | None:
+        if value is not None:
+            parts = _http_parts(value)
+            if (
+                parts is None
+                or parts.query
+                or parts.fragment
+                or "@" in parts.netloc
+                or not parts.path.strip("/")
+            ):
+                raise ValueError("must look like https://sqs.eu-central-1.amazonaws.com/123456789012/uploads")
         return value
 
     @field_validator("cdn_purge_url")
     @classmethod
     def _http_address(cls, value: str | None) -> str | None:
         if value is not None:
-            parts = urlsplit(value)
-            if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
+            parts = _http_parts(value)
+            if parts is None or "@" in parts.netloc:
                 raise ValueError("must look like https://hooks.example.com/purge")
         return value
 
     @model_validator(mode="after")
     def _whole_s3(self) -> Self:
+        if self.storage_url is None and (names := self._given("s3_")):
+            raise ValueError(
+                f"{' and '.join(names)} need{'s' * (len(names) == 1)} DARKROOM_STORAGE_URL, as in s3://my-bucket"
+            )
         if (self.s3_access_key_id is None) != (self.s3_secret_access_key is None):
             raise ValueError("DARKROOM_S3_ACCESS_KEY_ID and DARKROOM_S3_SECRET_ACCESS_KEY come together")
         if self.s3_sse_kms_key_id is not None and self.s3_sse != "aws:kms":
             raise ValueError("DARKROOM_S3_SSE_KMS_KEY_ID needs DARKROOM_S3_SSE=aws:kms")
-        if self.storage_url is None and (self.s3_endpoint_url or self.s3_access_key_id):
-            raise ValueError("DARKROOM_S3_… needs DARKROOM_STORAGE_URL, as in s3://my-bucket")
+        return self
+
+    @model_validator(mode="after")
+    def _whole_sqs(self) -> Self:
+        if self.sqs_url is None and (names := self._given("sqs_")):
+            raise ValueError(f"{' and '.join(names)} need{'s' * (len(names) == 1)} DARKROOM_SQS_URL")
         return self
 
     @model_validator(mode="after")
@@ -264,6 +292,11 @@ class Settings(BaseSettings):
         if self.cdn_purge_token is not None and self.cdn_purge_url is None:
             raise ValueError("DARKROOM_CDN_PURGE_TOKEN needs DARKROOM_CDN_PURGE_URL")
         return self
+
+    def _given(self, prefix: str) -> list[str]:
+        """The variables of these settings that somebody has set, in the order of their names."""
+        names = sorted(name for name in self.model_fields_set if name.startswith(prefix))
+        return [f"DARKROOM_{name.upper()}" for name in names if getattr(self, name) is not None]
 
     @property
     def origin(self) -> str:
@@ -304,9 +337,9 @@ class Settings(BaseSettings):
 def settings_problems(error: ValidationError) -> list[str]:
     """A line for each setting that can't be meant, without its value; those of several name them."""
     return [
-        f"DARKROOM_{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}"
+        f"DARKROOM_{'_'.join(map(str, problem['loc'])).upper()}: {sentence(problem)}"
         if problem["loc"]
-        else problem["msg"].removeprefix("Value error, ")
+        else sentence(problem)
         for problem in error.errors()
     ]
 
@@ -326,3 +359,13 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _http_parts(value: str) -> SplitResult | None:
+    """None where that is no address of HTTP."""
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, brackets that don't close
+        return None
+    return parts if usable and not any(map(str.isspace, value)) else None

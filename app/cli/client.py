@@ -57,7 +57,10 @@ def upload(
     watch: Annotated[bool, typer.Option(help="Follow each until it is READY or FAILED.")] = True,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Go on with uploads that were interrupted: of these files, or all."),
+        typer.Option(
+            "--resume",
+            help="Go on with uploads to this service that were interrupted: of these files, or all.",
+        ),
     ] = False,
     parallel: Annotated[
         int, typer.Option(min=1, max=32, metavar="N", help="Connections that carry bytes at once.")

@@ -11,6 +11,9 @@ from app.client.errors import TransferRefusedError, UnreachableError
 #: In a row without progress; about 40 seconds of waiting in all, however long the attempts themselves take.
 ATTEMPTS = 9
 
+#: Before the second attempt, doubled before each further one up to the longest.
+_WAIT_SECONDS = (0.2, 10.0)
+
 _CONNECT_SECONDS = 10
 
 #: The address has expired, which a fresh one mends; once that is refused too, it is meant.
@@ -25,7 +28,11 @@ class InterruptedTransferError(Exception):
 def attempts() -> AsyncIterable[stamina.Attempt]:
     """Try again after each InterruptedTransferError, which goes on after the last."""
     return stamina.retry_context(
-        on=InterruptedTransferError, attempts=ATTEMPTS, timeout=None, wait_initial=0.2, wait_max=10.0
+        on=InterruptedTransferError,
+        attempts=ATTEMPTS,
+        timeout=None,
+        wait_initial=_WAIT_SECONDS[0],
+        wait_max=_WAIT_SECONDS[1],
     )
 
 
@@ -34,9 +41,10 @@ def may_pass(status: int, *, renewable: bool) -> bool:
     return status >= 500 or status in _TEMPORARY or (status == _FORBIDDEN and renewable)
 
 
-def given_up(wanted: str, last: InterruptedTransferError) -> UnreachableError:
-    """`wanted`: what the bytes did not do, as in "come"."""
-    return UnreachableError(f"The bytes did not {wanted} in {ATTEMPTS} attempts: {last}.")
+def given_up(wanted: str, last: InterruptedTransferError, advice: str = "") -> UnreachableError:
+    """`wanted`: what the bytes did not do, as in "come"; `advice`: a sentence."""
+    said = f"The bytes did not {wanted} in {ATTEMPTS} attempts: {last}."
+    return UnreachableError(f"{said} {advice}".rstrip())
 
 
 def untrusted() -> TransferRefusedError:

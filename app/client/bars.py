@@ -82,6 +82,9 @@ class Bars:
     def note(self, number: int, what: str) -> None:
         self._display.console.print(Text(f"{self._names[number]}: {what}"), soft_wrap=True)
 
+    def notice(self, what: str) -> None:
+        self._display.console.print(Text(what), soft_wrap=True)
+
     def sending(self, number: int, byte_size: int) -> None:
         state = _styled(Status.UPLOADING)
         row = self._show(number, state, moving=True)
@@ -89,6 +92,9 @@ class Bars:
 
     def sent(self, number: int, done: int, byte_size: int) -> None:
         self._display.update(self._rows[number], completed=done, size=self._size(done, byte_size))
+
+    def finalizing(self, number: int) -> None:
+        self._show(number, "[dim]putting together[/]")
 
     def status(self, number: int, status: Status) -> None:
         self._statuses[number] = status

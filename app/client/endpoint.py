@@ -16,8 +16,15 @@ from gql.transport.exceptions import (
     TransportServerError,
 )
 
-from app.client.errors import ClientError, NotConnectedError, ServiceError, UnreachableError
+from app.client.errors import (
+    ClientError,
+    NotConnectedError,
+    ServiceError,
+    StoreUnavailableError,
+    UnreachableError,
+)
 from app.client.text import printable
+from app.client.waiting import Outage, host_of
 
 #: How long a service that was there before may be away: a restart with recovery takes seconds.
 PATIENCE_SECONDS = 90.0
@@ -42,6 +49,7 @@ class Endpoint:
         self._session = session
         #: How long a service that is away is waited for, in seconds: once in vain, then no more.
         self.patience = PATIENCE_SECONDS
+        self.outage = Outage()
 
     async def ping(self) -> None:
         """Raises at once when nobody is there: whoever has not started the service should not wait."""
@@ -63,11 +71,30 @@ class Endpoint:
                 on=on, attempts=None, timeout=self.patience, wait_initial=0.2, wait_max=3.0, wait_jitter=0.3
             ):
                 with attempt:
-                    answer = await self._execute(document, variables, request_seconds)
-                    check(answer)
+                    answer = await self._execute_checked(document, variables, check, request_seconds)
         except UnreachableError:
             self.lose_patience()
             raise
+        return answer
+
+    async def _execute_checked(
+        self,
+        document: str,
+        variables: dict[str, Any],
+        check: Callable[[dict[str, Any]], None],
+        request_seconds: float | None,
+    ) -> dict[str, Any]:
+        """The answer; an outage is told."""
+        try:
+            answer = await self._execute(document, variables, request_seconds)
+            check(answer)
+        except StoreUnavailableError:
+            self.outage.lasts("the object store")
+            raise
+        except UnreachableError:
+            self.outage.lasts(host_of(self.origin))
+            raise
+        self.outage.ended()
         return answer
 
     def lose_patience(self) -> None:

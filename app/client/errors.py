@@ -8,6 +8,7 @@
     ├── TransferRefusedError  the store does not take or give the bytes
     ├── ServiceError          the service answered something that is no answer
     └── UnreachableError      the service does not answer
+        ├── StoreUnavailableError  its object store does not answer it
         └── NotConnectedError nothing was sent either: no connection came about
 
 No sentence holds a signed address, and none of these is raised `from` an error that does.
@@ -44,6 +45,10 @@ class ServiceError(ClientError):
 
 class UnreachableError(ClientError):
     """The service does not answer."""
+
+
+class StoreUnavailableError(UnreachableError):
+    """The service answers, but its object store does not."""
 
 
 class NotConnectedError(UnreachableError):

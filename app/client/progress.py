@@ -22,11 +22,17 @@ class Progress(Protocol):
     def note(self, number: int, what: str) -> None:
         """Something that is worth a line."""
 
+    def notice(self, what: str) -> None:
+        """Something that is worth a line and no file's alone."""
+
     def sending(self, number: int, byte_size: int) -> None:
-        """Its bytes are next."""
+        """So many of its bytes are next: those that are not stored already."""
 
     def sent(self, number: int, done: int, byte_size: int) -> None:
-        """So many of its bytes went out, of so many; fewer than before when they are sent again."""
+        """So many of these went out, of so many; fewer than before when they are sent again."""
+
+    def finalizing(self, number: int) -> None:
+        """All its parts are stored; to put thousands of them together takes minutes."""
 
     def status(self, number: int, status: Status) -> None:
         """The service says so."""
@@ -62,11 +68,17 @@ class PlainProgress:
     def note(self, number: int, what: str) -> None:
         self._say(number, what)
 
+    def notice(self, what: str) -> None:
+        write(sys.stderr, f"{what}\n")
+
     def sending(self, number: int, byte_size: int) -> None:
         self._say(number, f"{Status.UPLOADING} {decimal_bytes(byte_size)}")
 
     def sent(self, number: int, done: int, byte_size: int) -> None:
         pass
+
+    def finalizing(self, number: int) -> None:
+        self._say(number, "putting together")
 
     def status(self, number: int, status: Status) -> None:
         self._say(number, status)

@@ -5,14 +5,15 @@ What went wrong is said on stderr. Signed addresses appear in these answers and 
 
 import json
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from app.client.files import display_name
-from app.client.media import Status
+from app.client.media import Status, UserError
 from app.client.outcomes import Outcome
 from app.client.printer import Printer
-from app.client.streams import silence, write
+from app.client.streams import complain, silence, write
 from app.client.text import printable, sendable
 
 
@@ -54,19 +55,48 @@ def print_document(outcome: Outcome) -> bool:
     return write(sys.stdout, f"{json_document(outcome)}\n")
 
 
-def complaints(outcome: Outcome) -> Iterator[str]:
-    """Every reason why the file is not READY, as one line each."""
-    failure = outcome.media.failure if outcome.media else None
-    reasons = [*(error.message for error in outcome.user_errors), outcome.error]
-    if failure and not any(reasons):
-        reasons.append(failure.message)
-    for reason in filter(None, reasons):
-        yield printable(f"{outcome.path.name}: {reason}")
+class Complaints:
+    """Why files are not READY, on stderr; the types that the service takes are listed once."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def print(self, outcome: Outcome) -> None:
+        """Every reason on a line of its own."""
+        failure = outcome.media.failure if outcome.media else None
+        reasons = [*map(self._brief, outcome.user_errors), outcome.error]
+        if failure and not any(reasons):
+            reasons.append(failure.message)
+        for reason in filter(None, reasons):
+            complain(printable(f"{outcome.path.name}: {reason}"))
+
+    def _brief(self, error: UserError) -> str:
+        said, colon, wanted = error.message.partition(": ")
+        if error.code != "UNSUPPORTED_TYPE" or not colon:
+            return error.message
+        if wanted in self._told:
+            return f"{said}."
+        self._told.add(wanted)
+        return error.message
 
 
-def print_complaints(outcome: Outcome) -> None:
-    for line in complaints(outcome):
-        write(sys.stderr, f"{line}\n")
+def summary(outcomes: Sequence[Outcome]) -> str:
+    """How many files came to which end, as in: 280 sent, 15 refused."""
+    counts = Counter(map(_end, outcomes))
+    return ", ".join(f"{counts[end]:,} {end}" for end in _ENDS if counts[end]) + "."
+
+
+_ENDS = ("sent", "stored already", "refused", "failed", "unfinished")
+
+
+def _end(outcome: Outcome) -> str:
+    if outcome.user_errors:
+        return "refused"
+    if outcome.error is not None and outcome.status is Status.UPLOADING:
+        return "unfinished"
+    if outcome.error is not None or outcome.status in {None, Status.FAILED}:
+        return "failed"
+    return "stored already" if outcome.already_stored else "sent"
 
 
 class Listing:

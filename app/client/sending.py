@@ -18,6 +18,7 @@ from app.client.putting import Progress as Sent
 from app.client.targets import AnyTarget, Challenge, MultipartTarget, StoredTarget, Target
 from app.client.transfer import Transfers
 from app.client.upload_api import MissingParts, UploadApi
+from app.launcher import launcher
 
 #: How often an upload may turn out to lack parts that were sent: a store does not lose them all the time.
 _ROUNDS = 5
@@ -87,7 +88,7 @@ class Sender:
         """What is noted can wait for better times, unless its bytes are no more."""
         if upload_id in self.resumable and not isinstance(error, ChangedFileError):
             self.resumable.pop(upload_id).give_back()
-            said = f"{error} `./darkroom upload --resume` goes on with it."
+            said = f"{error} `{launcher()} upload --resume` goes on with it."
             return replace(outcome, status=Status.UPLOADING, error=said)
         await self.give_up(upload_id)
         return replace(outcome, status=Status.FAILED, error=str(error))
@@ -101,12 +102,15 @@ class Sender:
             target = answer
         if isinstance(target, StoredTarget):
             return self._already_stored(sending, sending.announced.upload.status)
-        self._progress.sending(sending.number, sending.announced.file.byte_size)
         if isinstance(target, MultipartTarget):
             return await self._send_parts(sending, target)
+        self._progress.sending(sending.number, sending.announced.file.byte_size)
         if isinstance(target, Target):
             await self._transfers.send(
-                sending.announced.file, sending.announced.upload.upload_id, target, self._sent(sending)
+                sending.announced.file,
+                sending.announced.upload.upload_id,
+                target,
+                self._sent(sending.number, sending.announced.file.byte_size),
             )
         return await self._finalize(sending)
 
@@ -130,10 +134,17 @@ class Sender:
         announced = sending.announced
         target.check(announced.file.byte_size)
         self._keep(sending, target)
-        for _ in range(_ROUNDS):
-            await self._transfers.send_parts(
-                announced.file, announced.upload.upload_id, target, self._sent(sending)
+        if announced.claim is None and (stored := target.part_count - len(target.missing)):
+            self._progress.note(
+                sending.number, f"{stored:,} of {target.part_count:,} parts are stored already"
             )
+        for _ in range(_ROUNDS):
+            byte_size = target.missing_bytes(announced.file.byte_size)
+            self._progress.sending(sending.number, byte_size)
+            await self._transfers.send_parts(
+                announced.file, announced.upload.upload_id, target, self._sent(sending.number, byte_size)
+            )
+            self._progress.finalizing(sending.number)
             answer = await self._api.finalize(announced.upload.upload_id)
             if not isinstance(answer, MissingParts):
                 return _finalized(sending, answer)
@@ -189,9 +200,9 @@ class Sender:
         if claim := self.resumable.pop(upload_id, None):
             claim.discard()
 
-    def _sent(self, sending: _Sending) -> Sent:
-        byte_size = sending.announced.file.byte_size
-        return lambda done: self._progress.sent(sending.number, done, byte_size)
+    def _sent(self, number: int, byte_size: int) -> Sent:
+        """`byte_size` is what there is to send."""
+        return lambda done: self._progress.sent(number, done, byte_size)
 
 
 def _finalized(sending: _Sending, answer: Status | Sequence[UserError]) -> Outcome:

@@ -49,6 +49,10 @@ class MultipartTarget:
                 f"{byte_size:,} bytes does not divide like that."
             )
 
+    def missing_bytes(self, byte_size: int) -> int:
+        """How much of a file of `byte_size` bytes is still to be sent."""
+        return sum(self.range_of(number, byte_size).length for number in self.missing)
+
     def range_of(self, number: int, byte_size: int) -> ByteRange:
         offset = (number - 1) * self.part_size
         return ByteRange(offset, min(self.part_size, byte_size - offset))

@@ -8,30 +8,35 @@ import aiohttp
 
 from app.client.attempts import InterruptedTransferError, attempts, given_up, open_session
 from app.client.errors import TransferRefusedError
-from app.client.files import LocalFile
+from app.client.files import ByteRange, LocalFile
 from app.client.putting import Progress, put
 from app.client.signed_parts import SignedParts, SignParts, is_fresh
 from app.client.store_refusals import UploadGoneError
 from app.client.targets import AnyTarget, MultipartTarget, Target
+from app.client.waiting import Attempts, Say, host_of, say_nothing
 
 #: A fresh target for the upload with this id; None once it has ended.
 Renewal = Callable[[str], Awaitable[AnyTarget | None]]
 
 
 @asynccontextmanager
-async def open_transfers(renew: Renewal, sign: SignParts, *, connections: int) -> AsyncIterator["Transfers"]:
+async def open_transfers(
+    renew: Renewal, sign: SignParts, *, connections: int, say: Say = say_nothing
+) -> AsyncIterator["Transfers"]:
+    """`say` is told of a store that is waited for."""
     async with open_session() as session:
-        yield Transfers(renew, sign, session, connections=connections)
+        yield Transfers(renew, sign, session, connections=connections, say=say)
 
 
 class Transfers:
     def __init__(
-        self, renew: Renewal, sign: SignParts, session: aiohttp.ClientSession, *, connections: int
+        self, renew: Renewal, sign: SignParts, session: aiohttp.ClientSession, *, connections: int, say: Say
     ) -> None:
         self._renew = renew
         self._sign = sign
         self._session = session
         self._connections = connections
+        self._attempts = Attempts(say)
         #: First come, first served: the parts of several files take turns.
         self._room = asyncio.Semaphore(connections)
 
@@ -50,10 +55,10 @@ class Transfers:
                         if not isinstance(wanted, Target):
                             return
                         target = wanted
-                        renewed = attempt.num > 1
-                        await put(self._session, file, file.whole, target, progress, renewed=renewed)
+                        await self._put(file, file.whole, target, progress, attempt.num)
         except InterruptedTransferError as error:
-            raise given_up("get through", error) from None
+            advice = "Upload the file again once it answers."
+            raise given_up(f"get through to {host_of(target.url)}", error, advice) from None
         except UploadGoneError as error:
             raise TransferRefusedError(str(error)) from None
 
@@ -75,20 +80,30 @@ class Transfers:
     async def put_part(
         self, file: LocalFile, number: int, target: MultipartTarget, signed: SignedParts, progress: Progress
     ) -> None:
-        part = target.range_of(number, file.byte_size)
+        part, host = target.range_of(number, file.byte_size), ""
         try:
             async for attempt in attempts():
                 with attempt:
                     async with self._room:
-                        renewed = attempt.num > 1
-                        address = await signed.take(number, renew=renewed)
-                        await put(self._session, file, part, address, progress, renewed=renewed)
+                        address = await signed.take(number, renew=attempt.num > 1)
+                        host = host_of(address.url)
+                        await self._put(file, part, address, progress, attempt.num)
         except InterruptedTransferError as error:
-            raise given_up("get through", error) from None
+            raise given_up(f"get through to {host}", error) from None
+
+    async def _put(
+        self, file: LocalFile, part: ByteRange, target: Target, progress: Progress, attempt: int
+    ) -> None:
+        try:
+            await put(self._session, file, part, target, progress, renewed=attempt > 1)
+        except InterruptedTransferError:
+            self._attempts.failed(host_of(target.url), attempt)
+            raise
+        self._attempts.succeeded()
 
 
 class _Parts:
-    """The parts of one file that are missing, and how much of the file is there."""
+    """The parts of one file that are missing, and how many of their bytes went out."""
 
     def __init__(
         self,
@@ -104,10 +119,8 @@ class _Parts:
         self._signed = signed
         self._progress = progress
         self._waiting = iter(target.missing)
-        missing = sum(target.range_of(number, file.byte_size).length for number in target.missing)
-        self._sent = file.byte_size - missing
+        self._sent = 0
         self._gone = False
-        progress(self._sent)
 
     async def work(self) -> None:
         """Send one part after the other, until none waits or the upload has ended."""
@@ -122,7 +135,7 @@ class _Parts:
                 self._gone = True
 
     def _counting(self) -> Progress:
-        """Progress of one part, told as that of the file."""
+        """Progress of one part, told as that of all that are missing."""
         before = 0
 
         def progress(sent: int) -> None:

@@ -14,12 +14,13 @@ from app.client.items import Item, new_items, resumed_items
 from app.client.kept_uploads import KeptUploads, state_directory
 from app.client.outcomes import Outcome
 from app.client.progress import showing_progress
-from app.client.report import Listing, print_complaints, print_document
+from app.client.report import Complaints, Listing, print_document, summary
 from app.client.running import ExitCode
 from app.client.streams import complain
 from app.client.text import sendable
 from app.client.upload_api import UploadApi, Wishes
 from app.client.uploads import Uploads
+from app.launcher import launcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ class _Command:
     async def run(self, origin: str) -> ExitCode:
         items = self._items(origin)
         if not items:
-            complain("There is no unfinished upload.")
+            complain(f"There is no unfinished upload to {origin}.")
             return ExitCode.SUCCESS
         async with open_endpoint(UploadApi, origin) as api:
             await api.ping()
@@ -62,12 +63,9 @@ class _Command:
     def interrupted(self) -> str:
         resumable = self._uploads.resumable if self._uploads else 0
         if not resumable:
-            return "Interrupted: what was not sent is given up, what was sent goes on."
+            return "Interrupted: what was not sent is given up."
         begun = "1 upload waits" if resumable == 1 else f"{resumable:,} uploads wait"
-        return (
-            f"Interrupted: {begun} for `./darkroom upload --resume`; what else was not sent is given up, "
-            "what was sent goes on."
-        )
+        return f"Interrupted: {begun} for `{launcher()} upload --resume`."
 
     def _items(self, origin: str) -> list[Item]:
         """Raises UsageError."""
@@ -102,12 +100,14 @@ class _Command:
                 outcomes.append(outcome)
 
             await uploads.run(deliver)
-        listing = Listing()
+        listing, complaints = Listing(), Complaints()
         for number, outcome in enumerate(outcomes):
             if not options.json:
                 outcome = outcomes[number] = await uploads.complete(outcome)
                 told = listing.print(outcome) and told
-            print_complaints(outcome)
+            complaints.print(outcome)
+        if not options.json and len(outcomes) > 1:
+            complain(summary(outcomes))
         succeeded = all(outcome.succeeded(watched=options.watch) for outcome in outcomes)
         return ExitCode.SUCCESS if succeeded and told else ExitCode.FAILURE
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 from app.client.answers import USER_ERRORS, uploaded_media, user_errors
 from app.client.blocks import block_bytes
 from app.client.endpoint import Endpoint
-from app.client.errors import ServiceError, UnreachableError
+from app.client.errors import ServiceError, StoreUnavailableError
 from app.client.files import LocalFile
 from app.client.media import Media, Status, UserError
 from app.client.targets import TARGET, AnyTarget, Target, any_target, signed_target
@@ -187,4 +187,4 @@ def _refuse_storage_unavailable(answer: dict[str, Any]) -> None:
     """The one answer that another attempt may better."""
     for error in next(iter(answer.values()))["userErrors"]:
         if error["code"] == "STORAGE_UNAVAILABLE":
-            raise UnreachableError(error["message"])
+            raise StoreUnavailableError(error["message"])

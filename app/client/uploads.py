@@ -15,6 +15,7 @@ from app.client.progress import Progress
 from app.client.sending import Sender
 from app.client.transfer import open_transfers
 from app.client.upload_api import UploadApi
+from app.client.waiting import Outage
 
 #: Each takes a connection; whoever waits for one is told the present state when it gets it.
 _WATCHED_AT_ONCE = 16
@@ -42,6 +43,7 @@ class Uploads:
         self._progress = progress
         self._watch = watch
         self._connections = connections
+        api.outage = Outage(progress.notice)
         self._announcer = Announcer(api, items, kept, progress)
         self._sending = asyncio.Semaphore(connections)
         self._watching = asyncio.Semaphore(_WATCHED_AT_ONCE)
@@ -60,7 +62,10 @@ class Uploads:
             asyncio.get_running_loop().create_future() for _ in self._items
         ]
         async with open_transfers(
-            self._api.target, self._api.sign_parts, connections=self._connections
+            self._api.target,
+            self._api.sign_parts,
+            connections=self._connections,
+            say=self._progress.notice,
         ) as transfers:
             self._sender = Sender(self._api, transfers, self._kept, self._progress)
             try:

@@ -108,12 +108,12 @@ def bucket_init(
 
 async def _initialize(only_check: bool) -> int:
     from app.operations.bucket import initialize
+    from app.operations.telling import tell
 
     code = 0
     async for right, line in initialize(_settings(), only_check=only_check):
         code |= not right
-        sys.stdout.write(f"{'' if right else 'To do: '}{line}\n")
-        sys.stdout.flush()
+        tell(f"{'' if right else 'To do: '}{line}\n")
     return code
 
 
@@ -141,11 +141,13 @@ def _run(main: Coroutine[Any, Any, T], if_interrupted: str) -> T:
 
 
 def _print(answer: str | dict[str, object]) -> None:
+    from app.operations.telling import tell
+
     if isinstance(answer, dict):
         import orjson
 
         answer = orjson.dumps(answer).decode()
-    sys.stdout.write(f"{answer}\n")
+    tell(f"{answer}\n")
 
 
 def _backup_document(done: "Backup") -> dict[str, object]:

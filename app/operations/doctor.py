@@ -6,13 +6,13 @@ own failure is a finding like any other.
 
 import asyncio
 import json as json_format
-import sys
 import textwrap
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import asdict
 from importlib import import_module
 
 from app.operations.findings import Finding, State, problem
+from app.operations.telling import tell
 from app.settings import Settings, settings_problems
 
 #: The slowest, one test picture of each kind, takes a few on a laptop.
@@ -32,8 +32,7 @@ async def main(*, json: bool) -> int:
     code = 0
     async for finding in examine():
         code |= finding.state is State.PROBLEM
-        sys.stdout.write(_document(finding) if json else _lines(finding))
-        sys.stdout.flush()
+        tell(_document(finding) if json else _lines(finding))
     return code
 
 

@@ -41,7 +41,8 @@ async def reconcile(settings: Settings, *, apply: bool) -> tuple[Report, float]:
             )
             return await reconciliation.run(apply=apply), grace.total_seconds() / 3600
         except StorageError as error:
-            raise OperationError(f"The object store failed: {error} What was done before stays.") from None
+            done = " What was done before stays." if apply else ""
+            raise OperationError(f"The object store failed: {error}{done}") from None
         finally:
             await engine.dispose()
 

@@ -65,6 +65,10 @@ class FakeService:
         self.aborted: list[str] = []
         #: Parts that vanish at the next finalizations, a list for each.
         self.losses: list[list[int]] = []
+        #: Numbers of parts that a new upload has from the beginning.
+        self.stored: Sequence[int] = ()
+        #: So many finalizations find the store away.
+        self.unavailable = 0
         self._signatures = 0
 
     async def graphql(self, request: Request) -> Response:
@@ -92,6 +96,8 @@ class FakeService:
 
     def _on_RequestUploads(self, inputs: Sequence[Json]) -> Json:
         uploads = [FakeUpload(len(self.uploads) + place, each) for place, each in enumerate(inputs)]
+        for upload in uploads:
+            upload.parts |= dict.fromkeys(self.stored, b"stored")
         self.uploads += uploads
         status = "READY" if self.target == "stored" else "UPLOADING"
         return {
@@ -143,6 +149,9 @@ class FakeService:
         upload = self._find(id)
         if upload is None:
             return {"finalizeUpload": {"media": None, "userErrors": [_error("NOT_FOUND")]}}
+        if self.unavailable:
+            self.unavailable -= 1
+            return {"finalizeUpload": {"media": None, "userErrors": [_error("STORAGE_UNAVAILABLE")]}}
         for number in self.losses.pop(0) if self.losses else ():
             upload.parts.pop(number, None)
         if upload.missing:

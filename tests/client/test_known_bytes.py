@@ -71,6 +71,11 @@ def test_of_a_file_with_one_changed_block_one_part_is_sent(
     assert said.code == 0, said.stderr
     assert dict(wire.parts) == {5: 1}
     assert wire.body_bytes == PART_BYTES
+    parts = -(-len(content) // PART_BYTES)
+    assert said.stderr.splitlines()[:2] == [
+        f"changed.tif: {parts - 1} of {parts} parts are stored already",
+        "changed.tif: UPLOADING 5.2 MB",
+    ]
     [document] = said.documents
     assert (document["status"], document["alreadyStored"]) == ("READY", False)
     assert darkroom(service.origin, "download", document["id"], "-o", tmp_path / "stored").code == 0

@@ -21,6 +21,7 @@ from app.client.outcomes import Outcome
 from app.client.progress import PlainProgress
 from app.client.upload_api import UploadApi, Wishes
 from app.client.uploads import Uploads
+from app.launcher import launcher
 from tests.client.fake_service import PART_BYTES, FakeService, fake_service, s3_error
 from tests.serving import until
 
@@ -46,14 +47,43 @@ def kept() -> KeptUploads:
     return KeptUploads(state_directory())
 
 
-async def run(service: FakeService, items: Sequence[Item], *, connections: int = 4) -> list[Outcome]:
+class Told(PlainProgress):
+    """What a progress is told, for a command with one file."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(names)
+        self.notes: list[str] = []
+        self.announced: list[int] = []
+        self.counts: list[tuple[int, int]] = []
+        self.finalized = 0
+
+    def note(self, number: int, what: str) -> None:
+        self.notes.append(what)
+
+    def sending(self, number: int, byte_size: int) -> None:
+        self.announced.append(byte_size)
+
+    def sent(self, number: int, done: int, byte_size: int) -> None:
+        self.counts.append((done, byte_size))
+
+    def finalizing(self, number: int) -> None:
+        self.finalized += 1
+
+
+async def run(
+    service: FakeService,
+    items: Sequence[Item],
+    *,
+    connections: int = 4,
+    progress: PlainProgress | None = None,
+) -> list[Outcome]:
     outcomes: list[Outcome] = []
 
     async def deliver(outcome: Outcome) -> None:
         outcomes.append(outcome)
 
     async with open_endpoint(UploadApi, service.origin) as api:
-        progress = PlainProgress([item.path.name for item in items])
+        progress = progress or PlainProgress([item.path.name for item in items])
         uploads = Uploads(
             api, items, KeptUploads(state_directory()), progress, watch=False, connections=connections
         )
@@ -208,6 +238,47 @@ async def test_an_upload_that_the_store_has_forgotten_is_judged_by_the_service(
     service.behave = complete
     [outcome] = await send(service, film)
     assert (outcome.status, outcome.error) == (Status.PROCESSING, None)
+
+
+async def test_parts_that_wait_for_one_store_tell_each_attempt_once(
+    service: FakeService, film: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("app.client.attempts._WAIT_SECONDS", (0.0, 0.0))
+
+    async def fail(number: int, request: Request) -> Response | None:
+        return Response(status_code=503)
+
+    service.behave = fail
+    [outcome] = await send(service, film)
+    host = service.origin.removeprefix("http://")
+    waits = [f"waiting for {host}: attempt {number} of 9" for number in range(2, 10)]
+    assert [line for line in capsys.readouterr().err.splitlines() if "waiting" in line] == waits
+    assert outcome.error == (
+        f"The bytes did not get through to {host} in 9 attempts: the store answers 503. "
+        f"`{launcher()} upload --resume` goes on with it."
+    )
+
+
+async def test_a_service_whose_store_is_away_is_waited_for_aloud(
+    service: FakeService, film: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.unavailable = 2
+    [outcome] = await send(service, film)
+    assert outcome.status is Status.PROCESSING
+    assert capsys.readouterr().err.splitlines().count("waiting for the object store") == 1
+
+
+async def test_only_what_is_sent_counts(service: FakeService, film: Path) -> None:
+    """Ten parts are stored already: the bar is about the others, and is full when they are sent."""
+    service.stored = range(1, 11)
+    told = Told(["film.mov"])
+    await run(service, new_items([film], Wishes()), progress=told)
+    missing = len(CONTENT) - 10 * PART_BYTES
+    assert told.notes == [f"10 of {PARTS} parts are stored already"]
+    assert told.announced == [missing]
+    assert {byte_size for _, byte_size in told.counts} == {missing}
+    assert max(done for done, _ in told.counts) == told.counts[-1][0] == missing
+    assert told.finalized == 1
 
 
 async def test_a_changed_file_is_given_up(service: FakeService, film: Path, kept: KeptUploads) -> None:

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from app.client.errors import FileProblemError, TransferRefusedError
+from app.client.errors import FileProblemError, TransferRefusedError, UnreachableError
 from app.client.files import BLOCK_BYTES, LocalFile, inspect
 from app.client.targets import Target
 from app.client.transfer import open_transfers
@@ -96,6 +96,27 @@ async def test_what_is_stored_already_is_well(file: LocalFile) -> None:
     async with store_that(stored_already) as store:
         await send(store, file)
     assert (len(store.queries), store.renewals) == (1, 0)
+
+
+async def test_an_outage_is_told_by_attempt_and_host_and_never_by_address(
+    file: LocalFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.client.attempts._WAIT_SECONDS", (0.0, 0.0))
+
+    async def fail(request: Request, attempt: int) -> Response:
+        return Response(status_code=503)
+
+    said: list[str] = []
+    async with store_that(fail) as store:
+        host = store.origin.removeprefix("http://")
+        async with open_transfers(store.renew, no_parts, connections=4, say=said.append) as transfers:
+            with pytest.raises(UnreachableError) as given_up:
+                await transfers.send(file, "u", store.target(), lambda done: None)
+    assert said == [f"waiting for {host}: attempt {number} of 9" for number in range(2, 10)]
+    assert str(given_up.value) == (
+        f"The bytes did not get through to {host} in 9 attempts: the store answers 503. "
+        "Upload the file again once it answers."
+    )
 
 
 @pytest.mark.parametrize("status", [403, 409, 500, 503])

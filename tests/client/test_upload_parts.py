@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from app.launcher import launcher
 from tests import pictures
 from tests.client.service import (
     CHECKOUT,
@@ -103,6 +104,7 @@ def test_a_large_file_goes_in_parts_each_of_them_once(
     assert stored_digest(service, document["id"], tmp_path) == digest_of(film)
     assert said.stderr.splitlines() == [
         "film.tif: UPLOADING 36.7 MB",
+        "film.tif: putting together",
         "film.tif: PROCESSING",
         "film.tif: READY",
     ]
@@ -127,8 +129,7 @@ def test_ctrl_c_keeps_what_was_received_and_says_how_to_go_on(
     said = interrupted(service, wire, film, signal.SIGINT)
     assert said.code == 130
     assert said.stderr.splitlines()[-1] == (
-        "Interrupted: 1 upload waits for `./darkroom upload --resume`; what else was not sent is given up, "
-        "what was sent goes on."
+        f"Interrupted: 1 upload waits for `{launcher()} upload --resume`."
     )
     media = newest(service)
     assert media["status"] == "UPLOADING"
@@ -159,7 +160,7 @@ def test_one_that_was_killed_goes_on_without_its_name(
     assert wire.parts.total() <= PARTS + 1
     assert stored_digest(service, said.documents[0]["id"], tmp_path) == digest_of(film)
     again = upload(service.origin, "--resume")
-    assert again == Said(code=0, stdout="", stderr="There is no unfinished upload.\n")
+    assert again == Said(code=0, stdout="", stderr=f"There is no unfinished upload to {service.origin}.\n")
 
 
 def test_a_file_that_changed_meanwhile_is_refused(service: Service, wire: CountingRelay, film: Path) -> None:

@@ -98,6 +98,19 @@ async def test_a_check_changes_nothing(operations: Operations, ministack: str, b
     assert missing.stdout.startswith("To do: There is no bucket no-such-one at http://127.0.0.1:")
 
 
+async def test_a_reader_that_has_enough_does_not_hold_up_the_rest(
+    operations: Operations, ministack: str, bucket: str
+) -> None:
+    settings = bucket_settings(ministack, bucket)
+    process = await operations.start("bucket", "init", **settings)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout._transport.close()  # type: ignore[attr-defined] # as `head` does, before the first line
+    assert await process.stderr.read() == b""
+    assert await process.wait() == 0
+    assert (await operations.run("bucket", "init", "--check", **settings)).code == 0
+
+
 async def test_on_disk_there_is_no_bucket(operations: Operations) -> None:
     said = await operations.run("bucket", "init", DARKROOM_DATA_DIR=str(operations.directory / "var"))
     assert said.code == 1

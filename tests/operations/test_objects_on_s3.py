@@ -162,6 +162,36 @@ async def test_without_credentials_it_says_so_and_does_not_start(
     assert "Traceback" not in service.complaint()
 
 
+async def test_a_bucket_that_is_missing_is_told_beneath_the_banner(
+    data_dir: Path, start_service: StartService, ministack: str
+) -> None:
+    settings: dict[str, Any] = bucket_settings(ministack, "no-such-one")
+    service = start_service(data_dir, **settings)
+    service.launch()
+    async with asyncio.timeout(60):
+        while "doctor" not in service.stderr:
+            assert service.is_alive(), service.stderr
+            await asyncio.sleep(0.05)
+    banner, _, beneath = service.stderr.partition("--watch\n\n")
+    assert "Darkroom is ready." in banner
+    assert beneath.startswith("The object store does not work: There is no bucket no-such-one at http://127")
+    assert beneath.endswith(" See ./darkroom doctor.\n\n")
+    assert await service.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"), [((), False), (("--apply",), True)], ids=["only looks", "applies"]
+)
+async def test_a_reconciliation_that_fails_says_what_stays_only_where_it_did_something(
+    data_dir: Path, operations: Operations, ministack: str, options: tuple[str, ...], kept: bool
+) -> None:
+    settings = bucket_settings(ministack, "no-such-one", DARKROOM_DATA_DIR=str(data_dir))
+    said = await operations.run("reconcile", *options, **settings)
+    assert said.code == 1
+    assert said.stderr.startswith("The object store failed: There is no bucket no-such-one at http://127")
+    assert ("What was done before stays." in said.stderr) == kept
+
+
 async def test_objects_of_the_tests_are_where_they_are_thought_to_be(
     on_s3: Service, ministack: str, bucket: str
 ) -> None:
