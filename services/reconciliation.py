@@ -15,6 +15,7 @@ from uuid import UUID
 import structlog
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from db.known_bytes import forget_bytes, forget_made
 from db.models import utc_now
 from db.publications import lock_publication, renditions_of_media
 from db.reconciliation import (
@@ -70,6 +71,9 @@ MENDABLE = (
     Difference.MISSING_COPY,
 )
 
+#: What only its bytes, brought back or sent again, put right.
+LOST = (Difference.MISSING_ORIGINAL, Difference.MISSING_RENDITION)
+
 
 @dataclass(slots=True)
 class Tally:
@@ -117,7 +121,8 @@ class Reconciliation:
     async def run(self, *, apply: bool) -> Report:
         """Hold both against each other; with `apply`, delete orphans and have missing copies made again.
 
-        Missing originals and renditions are only told. Raises the store's errors and the database's, having
+        Missing originals and renditions are told, and with `apply` not known any more: the same bytes can be
+        sent again, and everything is made of them again. Raises the store's errors and the database's, having
         done what came before; run again, it goes on.
         """
         report = Report()
@@ -165,6 +170,8 @@ class Reconciliation:
         for row in missing:
             mended = apply and _MISSING[row.role] in MENDABLE
             report.found[_MISSING[row.role]].add(row.key, row.byte_size, mended=mended)
+            if apply:
+                await self._forget(row)
         for entry in batch:
             if isinstance(entry, ObjectInfo):
                 await self._settle_unknown(entry, report, apply=apply)
@@ -181,6 +188,18 @@ class Reconciliation:
                 prefixes=[prefix for key in keys if (prefix := prefix_of_copy(key))],
             )
         return [row for row in rows if row.key in needed and await self.store.head(row.key) is None]
+
+    async def _forget(self, row: NamedObject) -> None:
+        """Let nobody be referred to what is missing: who sends the same bytes is taken at their word."""
+        blob_id = blob_of_key(row.key)
+        if blob_id is None or row.role is Role.COPY:
+            return
+        log.warning("stored_bytes_lost", key=row.key, role=row.role)
+        async with self.sessions.begin() as session:
+            if row.role is Role.ORIGINAL:
+                await forget_bytes(session, blob_id)
+            else:
+                await forget_made(session, blob_id)
 
     async def _make_again(self, prefix: str) -> None:
         async with self.sessions.begin() as session:
