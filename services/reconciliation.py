@@ -44,7 +44,7 @@ MAX_EXAMPLES = 5
 
 
 class Difference(StrEnum):
-    #: Objects beneath a media's keys or public prefixes that no row knows.
+    #: Objects beneath a media's keys or public prefixes that no row knows, or that were given up.
     ORPHAN = "orphan"
     ORPHAN_COPY = "orphanCopy"
     #: Parts of an upload that nobody awaits any more.
@@ -143,7 +143,7 @@ class Reconciliation:
         return report
 
     async def _differences(self, report: Report) -> AsyncGenerator[ObjectInfo | NamedObject]:
-        """Objects that no row names, and needed rows whose object was not listed, by key."""
+        """Objects that no row names to keep, and needed rows whose object was not listed, by key."""
         async with aclosing(named_objects(self.sessions)) as rows:
             row = await anext(rows, None)
             async for entry in self.store.list(""):
@@ -152,10 +152,12 @@ class Reconciliation:
                     if row.needed:
                         yield row
                     row = await anext(rows, None)
-                if row is None or row.key != entry.key:
-                    yield entry
+                is_kept = False
                 while row is not None and row.key == entry.key:
+                    is_kept = is_kept or row.kept
                     row = await anext(rows, None)
+                if not is_kept:
+                    yield entry
             while row is not None:
                 if row.needed:
                     yield row
