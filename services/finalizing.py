@@ -20,6 +20,7 @@ from db.sessions import Sessions
 from db.uploads import find_awaited
 from pubsub.doorbell import Doorbell
 from services.errors import (
+    ChecksumMismatch,
     ObjectMissing,
     PartsMissing,
     Refusal,
@@ -71,7 +72,8 @@ class Finalizing:
         """Start the processing of what was stored; called again, answer the same media.
 
         Raises ObjectMissing or PartsMissing before the bytes are there, SizeMismatch where the store holds
-        another size (then the media is FAILED), Conflict after an abort, UploadExpired, NotFound,
+        another size and ChecksumMismatch where processing has found another hash (then the media is FAILED,
+        and every call says so), Conflict after an abort, UploadExpired, NotFound,
         StorageUnavailable.
         """
         return await self._finalize(*await find_upload(self.sessions, owner, upload_id))
@@ -102,6 +104,7 @@ class Finalizing:
         async with self.sessions.begin() as session:
             media, upload, blob = await lock_upload(session, media.id, media.owner_id)
             if upload.status is UploadStatus.COMPLETED:
+                _refuse_mismatch(media)
                 return media
             refuse_ended(media, upload)
             if stored is None or stored.key != blob.key:
@@ -109,8 +112,7 @@ class Finalizing:
             await self._complete(session, media, upload, blob, stored)
         await self.doorbell.ring()
         await self._tidy(upload, stored)
-        if media.status is MediaStatus.FAILED:
-            raise SizeMismatch(media.failure_message or "", UPLOAD_ID)
+        _refuse_mismatch(media)
         return media
 
     async def _complete(
@@ -207,6 +209,14 @@ class Finalizing:
                 await self.store.delete([upload.key])
         except StorageError as error:
             log.info("upload_not_tidied", media=str(upload.media_id), error=repr(error))
+
+
+def _refuse_mismatch(media: Media) -> None:
+    """What came is not what was announced: as often as it is asked for."""
+    if media.failure_code is FailureCode.SIZE_MISMATCH:
+        raise SizeMismatch(media.failure_message or "", UPLOAD_ID)
+    if media.failure_code is FailureCode.CHECKSUM_MISMATCH:
+        raise ChecksumMismatch(media.failure_message or "", UPLOAD_ID)
 
 
 def _nothing_stored() -> ObjectMissing:

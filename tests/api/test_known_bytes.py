@@ -257,6 +257,20 @@ async def test_only_what_the_service_itself_has_hashed_is_known(house: Opening, 
     assert answer["media"]["status"] == "UPLOADING"
 
 
+async def test_bytes_of_another_hash_are_refused_whenever_they_are_finalized(house: Opening) -> None:
+    home = await house()
+    [answer] = await request(home.anna, claims())
+    await send(home.anna, answer)
+    async with home.runtime.sessions.begin() as session:  # as where a store checks no hash
+        await session.exec(update(Media).values(sha256="0" * 64, version=3))
+    await run_steps(home.runtime)
+    payload = await home.anna.finalize(answer["upload"]["id"])
+    [error] = payload["userErrors"]
+    assert (payload["media"], error["code"], error["path"]) == (None, "CHECKSUM_MISMATCH", ["uploadId"])
+    assert SHA256 in error["message"]
+    assert await home.anna.finalize(answer["upload"]["id"]) == payload
+
+
 async def test_one_call_and_calls_at_once_may_name_the_same_bytes(house: Opening) -> None:
     home = await house()
     await send_ready(home)
