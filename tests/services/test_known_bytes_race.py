@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import update
 from sqlmodel import col, select
 
+from db.known_bytes import find_known
 from db.models import (
     Blob,
     DeletionOutbox,
@@ -30,6 +31,7 @@ from db.models import (
     new_id,
     utc_now,
 )
+from db.possession import hold_shared
 from pipeline.facts import ImageFacts
 from pipeline.recipe import RECIPE
 from services import image_steps, known_bytes, possession
@@ -113,8 +115,8 @@ async def _race_for_shared(
     await stored.begin(dedup)
     outcomes = []
     with (
-        patch.object(known_bytes, "find_known", _with_pause(known_bytes.find_known)),
-        patch.object(possession, "hold_shared", _with_pause(possession.hold_shared)),
+        patch.object(known_bytes, "find_known", _with_pause(find_known)),
+        patch.object(possession, "hold_shared", _with_pause(hold_shared)),
     ):
         for number in range(SHARED_ROUNDS):
             first, shown = await _owner_with_known_bytes(stored, directory / "data")
