@@ -11,6 +11,18 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.models import Blob, BlobBlock, DeletionOutbox, Media, Rendition, utc_now
 
+#: SQL of a blob's row, in every revision: whether somebody would miss its original. A media that still waits
+#: for its bytes has none to miss, nor has one whose bytes never came, or came otherwise than announced.
+ORIGINAL_IS_MISSED = """EXISTS (
+    SELECT FROM media WHERE media.blob_id = blobs.id AND (
+        status IN ('PROCESSING', 'READY')
+        OR status = 'FAILED' AND blobs.etag IS NOT NULL
+           AND failure_code NOT IN ('SIZE_MISMATCH', 'CHECKSUM_MISMATCH')))"""
+
+#: SQL of a rendition's row, as above.
+RENDITION_IS_MISSED = """EXISTS (
+    SELECT FROM media WHERE media.blob_id = renditions.blob_id AND status = 'READY')"""
+
 
 async def give_to_collector(session: AsyncSession, blob_id: UUID, *, grace: timedelta) -> None:
     """Let the collector look at the blob after `grace`; it takes what is not needed then."""
@@ -39,7 +51,7 @@ async def forget_unneeded(session: AsyncSession, blob_id: UUID) -> bool:
     After the commit nobody can come to need it. Of several blobs in one transaction, by id.
     """
     await session.exec(select(Blob.id).where(col(Blob.id) == blob_id).with_for_update())
-    if await _is_needed(session, blob_id):
+    if await is_needed(session, blob_id):
         return False
     await session.exec(delete(Rendition).where(col(Rendition.blob_id) == blob_id))
     await session.exec(delete(BlobBlock).where(col(BlobBlock.blob_id) == blob_id))
@@ -50,7 +62,7 @@ async def forget_unneeded(session: AsyncSession, blob_id: UUID) -> bool:
     return True
 
 
-async def _is_needed(session: AsyncSession, blob_id: UUID) -> bool:
+async def is_needed(session: AsyncSession, blob_id: UUID) -> bool:
     """Whether some media shows the blob, or may still come to show it."""
     statement = select(Media.id).where(col(Media.blob_id) == blob_id, col(Media.held_bytes) > 0).limit(1)
     return (await session.exec(statement)).first() is not None

@@ -7,7 +7,20 @@ collector locks it FOR UPDATE, so one of the two comes first and the other sees 
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, LargeBinary, Uuid, and_, exists, func, literal, or_, tuple_
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    LargeBinary,
+    Uuid,
+    and_,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -30,12 +43,14 @@ async def find_known(
     wanted: Collection[tuple[str, int]],
     *,
     of_anybody: bool = False,
+    without: Collection[UUID] = (),
     hold: bool = False,
 ) -> Sequence[Blob]:
     """Verified blobs of these (SHA-256, bytes) that the owner has, or had and the collector has not taken.
 
-    `of_anybody`: and those shared by others, for an owner who has shown that they hold the bytes. With `hold`
-    they are locked, by id, as the last rows of the transaction: they and their objects stay.
+    None of those `without`. `of_anybody`: and those shared by others, for an owner who has shown that they
+    hold the bytes. With `hold` they are locked, by id, as the last rows of the transaction: they and their
+    objects stay.
     """
     if not wanted:
         return []
@@ -44,6 +59,7 @@ async def find_known(
         tuple_(col(Blob.sha256), col(Blob.size)).in_(set(wanted)),
         col(Blob.verified_at).is_not(None),
         or_(_is_had_by(owner_id), col(Blob.is_shared)) if of_anybody else _is_had_by(owner_id),
+        col(Blob.id).not_in(without),
     )
     statement = statement.order_by(col(Blob.id)).execution_options(populate_existing=True)
     if hold:
@@ -64,6 +80,21 @@ def _is_had_by(owner_id: UUID) -> ColumnElement[bool]:
             ),
         ),
     )
+
+
+async def forget_bytes(session: AsyncSession, blob_id: UUID) -> None:
+    """Know the blob no more by its hash, nor its blocks: its object is lost. Media go on naming it."""
+    lost = update(Blob).where(col(Blob.id) == blob_id)
+    await session.exec(lost.values(sha256=None, verified_at=None, facts=None))
+    await session.exec(delete(BlobBlock).where(col(BlobBlock.blob_id) == blob_id))
+
+
+async def forget_made(session: AsyncSession, blob_id: UUID) -> None:
+    """Take not everything for made of the blob: whoever sends the same bytes has it made again.
+
+    The recipe stays, for what is there of it is shown.
+    """
+    await session.exec(update(Blob).where(col(Blob.id) == blob_id).values(facts=None))
 
 
 async def save_blocks(session: AsyncSession, blob_id: UUID, owner_id: UUID, sha256s: Sequence[bytes]) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.types import Text, Uuid
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from db.blobs import ORIGINAL_IS_MISSED, RENDITION_IS_MISSED, is_needed
 from db.models import Blob, DeletionOutbox, Media, MediaStatus, Publication, Rendition, Upload, UploadStatus
 from db.sessions import Sessions
 
@@ -25,39 +26,34 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedObject:
-    """A key that a row names. Only if `needed` would somebody miss the object."""
+    """A key that a row names. Only if `needed` would somebody miss the object; unless `kept`, no media may
+    ever come to show it, and what is stored under the key nevertheless is the collector's or nobody's.
+    """
 
     key: str
     role: Role
     byte_size: int
     needed: bool
+    kept: bool
 
 
-#: A media whose bytes never came, or came otherwise than announced, has none to miss. A copy is needed once
-#: all of its publication were there; its key is made as `services.keys.public_key` does.
-_ORIGINALS = """
-    SELECT key, 'original' AS role, size, EXISTS (
-        SELECT FROM media WHERE blob_id = blobs.id AND (
-            status IN ('PROCESSING', 'READY')
-            OR status = 'FAILED' AND blobs.etag IS NOT NULL
-               AND failure_code NOT IN ('SIZE_MISMATCH', 'CHECKSUM_MISMATCH'))
-    ) AS needed
+#: A copy is needed once all of its publication were there; its key is made as by `services.keys.public_key`.
+_ORIGINALS = f"""
+    SELECT key, 'original' AS role, size, {ORIGINAL_IS_MISSED} AS needed,
+        EXISTS (SELECT FROM media WHERE media.blob_id = blobs.id AND held_bytes > 0) AS kept
     FROM blobs
 """
-_RENDITIONS = """
-    SELECT key, 'rendition' AS role, size, EXISTS (
-        SELECT FROM media WHERE media.blob_id = renditions.blob_id AND status = 'READY'
-    ) AS needed
-    FROM renditions
+_RENDITIONS = f"""
+    SELECT key, 'rendition' AS role, size, {RENDITION_IS_MISSED} AS needed, true AS kept FROM renditions
 """
 _COPIES = """
     SELECT prefix || '/' || substring(renditions.key FROM '[^/]+/[^/]+$') AS key, 'copy' AS role,
-        renditions.size, published_at IS NOT NULL AND withdrawn_at IS NULL AS needed
+        renditions.size, published_at IS NOT NULL AND withdrawn_at IS NULL AS needed, true AS kept
     FROM publications JOIN media ON media.id = publications.media_id
     JOIN renditions ON renditions.blob_id = media.blob_id
 """
 _ALL = text(f"""
-    SELECT key, role, size, needed
+    SELECT key, role, size, needed, kept
     FROM ({_ORIGINALS} UNION ALL {_RENDITIONS} UNION ALL {_COPIES}) AS named ORDER BY key COLLATE "C"
 """)
 _NEEDED = text(f"""
@@ -88,8 +84,8 @@ async def named_objects(sessions: Sessions) -> AsyncGenerator[NamedObject]:
         for setting in _PATIENCE.split(";"):
             await connection.execute(text(setting))
         rows = await connection.stream(_ALL, execution_options={"yield_per": _PAGE})
-        async for key, role, size, needed in rows:
-            yield NamedObject(key=key, role=Role(role), byte_size=size, needed=needed)
+        async for key, role, size, needed, kept in rows:
+            yield NamedObject(key=key, role=Role(role), byte_size=size, needed=needed, kept=kept)
 
 
 async def still_needed(
@@ -116,7 +112,9 @@ async def is_leaving(session: AsyncSession, blob_id: UUID) -> bool:
 
 
 async def keys_of_blob(session: AsyncSession, blob_id: UUID) -> set[str]:
-    """The keys of the blob and of all that was made from it."""
+    """The keys of the blob and of all that was made from it; none where no media needs it any more."""
+    if not await is_needed(session, blob_id):
+        return set()
     blob = await session.exec(select(Blob.key).where(col(Blob.id) == blob_id))
     made = await session.exec(select(Rendition.key).where(col(Rendition.blob_id) == blob_id))
     return {*blob.all(), *made.all()}

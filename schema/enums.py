@@ -48,6 +48,7 @@ class ErrorCode(StrEnum):
     OBJECT_MISSING = "OBJECT_MISSING"
     PARTS_MISSING = "PARTS_MISSING"
     SIZE_MISMATCH = "SIZE_MISMATCH"
+    CHECKSUM_MISMATCH = "CHECKSUM_MISMATCH"
     UPLOAD_EXPIRED = "UPLOAD_EXPIRED"
     CHALLENGE_FAILED = "CHALLENGE_FAILED"
     STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
@@ -161,6 +162,7 @@ _describe(
     OBJECT_MISSING="The bytes have not arrived yet.",
     PARTS_MISSING="Not all parts have arrived as announced.",
     SIZE_MISMATCH="The stored bytes are not as many as were announced.",
+    CHECKSUM_MISMATCH="The stored bytes have another digest than was announced.",
     UPLOAD_EXPIRED="The upload was not finished in time.",
     CHALLENGE_FAILED="Possession of the bytes was not proved, or nothing is asked (any more): send them.",
     STORAGE_UNAVAILABLE="The object store does not answer; try again later.",

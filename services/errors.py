@@ -101,6 +101,10 @@ class SizeMismatch(Refusal):
     code = "SIZE_MISMATCH"
 
 
+class ChecksumMismatch(Refusal):
+    code = "CHECKSUM_MISMATCH"
+
+
 class UploadExpired(Refusal):
     code = "UPLOAD_EXPIRED"
 

@@ -20,6 +20,7 @@ from db.sessions import Sessions
 from db.uploads import find_awaited
 from pubsub.doorbell import Doorbell
 from services.errors import (
+    ChecksumMismatch,
     ObjectMissing,
     PartsMissing,
     Refusal,
@@ -73,9 +74,10 @@ class Finalizing:
         """Start the processing of what was stored; called again, answer the same media.
 
         Raises ObjectMissing or PartsMissing before the bytes are there, SizeMismatch where the store holds
-        another size (then the media is FAILED), Conflict after an abort, UploadExpired, NotFound, and
-        StorageUnavailable, also when the store takes longer than `completion_seconds`: then nothing has
-        happened, and the next call begins anew.
+        another size and ChecksumMismatch where processing has found another hash (then the media is FAILED,
+        and every call says so), Conflict after an abort, UploadExpired, NotFound, and StorageUnavailable, also
+        when the store takes longer than `completion_seconds`: then nothing has happened, and the next call
+        begins anew.
         """
         return await self._finalize(*await find_upload(self.sessions, owner, upload_id))
 
@@ -116,8 +118,7 @@ class Finalizing:
             await self.doorbell.ring()
         if stored is not None:
             await self._tidy(upload, blob, stored)
-        if is_first and media.status is MediaStatus.FAILED:
-            raise SizeMismatch(media.failure_message or "", UPLOAD_ID)
+        _refuse_mismatch(media)
         return media
 
     async def _complete(
@@ -220,6 +221,14 @@ class Finalizing:
 def completion_seconds(size: int) -> float:
     """How long a store may take to put an object of `size` bytes together and in its place: 300 s or more."""
     return max(COMPLETION_SECONDS, size / COMPLETION_RATE)
+
+
+def _refuse_mismatch(media: Media) -> None:
+    """What came is not what was announced: as often as it is asked for."""
+    if media.failure_code is FailureCode.SIZE_MISMATCH:
+        raise SizeMismatch(media.failure_message or "", UPLOAD_ID)
+    if media.failure_code is FailureCode.CHECKSUM_MISMATCH:
+        raise ChecksumMismatch(media.failure_message or "", UPLOAD_ID)
 
 
 def _nothing_stored() -> ObjectMissing:

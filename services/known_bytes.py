@@ -5,10 +5,11 @@ What others have it may use only once the bytes were shown: sent and verified, o
 (docs/security.md says what each mode tells to whom).
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -47,26 +48,41 @@ class KnownBytes:
     grace: timedelta = COLLECTION_GRACE
 
     async def find(
-        self, session: AsyncSession, owner: User, requests: Iterable[CleanUploadRequest]
+        self,
+        session: AsyncSession,
+        owner: User,
+        requests: Collection[CleanUploadRequest],
+        *,
+        without: Collection[UUID],
     ) -> dict[CleanUploadRequest, Blob]:
-        """What the owner has already of what is requested; held, as the last rows of the transaction."""
-        claims = {request: (request.sha256, request.size) for request in requests if request.sha256}
-        wanted = {(sha256, size) for sha256, size in claims.values() if sha256}
+        """What the owner has already of what is requested; held, as the last rows of the transaction.
+
+        Not `without`: what `services.lost_bytes` has found unusable.
+        """
         best: dict[tuple[str | None, int], Blob] = {}
-        for blob in sorted(await find_known(session, owner.id, wanted, hold=True), key=_usefulness):
+        known = await find_known(session, owner.id, claims_of(requests), without=without, hold=True)
+        for blob in sorted(known, key=_usefulness):
             best[blob.sha256, blob.size] = blob
+        claims = {request: (request.sha256, request.size) for request in requests}
         return {request: best[claim] for request, claim in claims.items() if claim in best}
 
     async def settle_on(
-        self, session: AsyncSession, media: Media, copy: Blob, fetched: FetchedObject
+        self,
+        session: AsyncSession,
+        media: Media,
+        copy: Blob,
+        fetched: FetchedObject,
+        *,
+        without: Collection[UUID],
     ) -> Blob:
         """The blob that a locked media shows from now on, its bytes proved to be `fetched`.
 
         It is `copy`, verified by that, unless these bytes are known already: then `copy` goes to the
-        collector after its grace, so that addresses that were signed for it stay good meanwhile.
+        collector after its grace, so that addresses that were signed for it stay good meanwhile. None of
+        those `without`, as in `find`.
         """
         await lock_hash(session, fetched.sha256)
-        blob = await self._known(session, media, copy, fetched) or copy
+        blob = await self._known(session, media, copy, fetched, without) or copy
         if blob is copy:
             copy.sha256, copy.verified_at = fetched.sha256, utc_now()
         await session.flush()
@@ -76,18 +92,34 @@ class KnownBytes:
         return blob
 
     async def _known(
-        self, session: AsyncSession, media: Media, copy: Blob, fetched: FetchedObject
+        self,
+        session: AsyncSession,
+        media: Media,
+        copy: Blob,
+        fetched: FetchedObject,
+        without: Collection[UUID],
     ) -> Blob | None:
         if copy.verified_at is not None:
             return None
-        wanted = [(fetched.sha256, fetched.byte_size)]
-        if not await find_known(session, media.owner_id, wanted, of_anybody=self.dedup.is_global):
+        find = partial(
+            find_known,
+            session,
+            media.owner_id,
+            [(fetched.sha256, fetched.byte_size)],
+            of_anybody=self.dedup.is_global,
+            without=without,
+        )
+        if not await find():
             return None
         # The outbox before the other blob: the collector, which locks both, does so in that order. In vain
         # where it is faster: the copy is needed then, and left alone.
         await give_to_collector(session, copy.id, grace=self.grace)
-        found = await find_known(session, media.owner_id, wanted, of_anybody=self.dedup.is_global, hold=True)
-        return max(found, key=_usefulness, default=None)
+        return max(await find(hold=True), key=_usefulness, default=None)
+
+
+def claims_of(requests: Iterable[CleanUploadRequest]) -> set[tuple[str, int]]:
+    """The (SHA-256, bytes) that are claimed, of the requests that claim a hash."""
+    return {(request.sha256, request.size) for request in requests if request.sha256}
 
 
 def is_complete(blob: Blob) -> bool:

@@ -41,6 +41,7 @@ from pipeline.recipe import RECIPE
 from pubsub.doorbell import Doorbell
 from services.image_steps import WORK, Inspected, StepInput, StepOutcome
 from services.known_bytes import KnownBytes, facts_of, is_complete, learn
+from services.lost_bytes import find_unusable
 from services.parts import MULTIPART_BYTES
 from services.processing_steps import queue_step, succeed_step
 from services.publications import queue_publication
@@ -208,6 +209,7 @@ class Processing:
             )
 
     async def _finish(self, claim: _Claim, outcome: StepOutcome) -> None:
+        unusable = await self._unusable(claim, outcome)
         async with self.sessions.begin() as session:
             held = await _lock_held(session, claim)
             if held is None:
@@ -218,7 +220,9 @@ class Processing:
             blob = await session.get_one(Blob, media.blob_id)
             is_done = False
             if isinstance(outcome, Inspected):
-                blob = await self.known_bytes.settle_on(session, media, blob, outcome.fetched)
+                blob = await self.known_bytes.settle_on(
+                    session, media, blob, outcome.fetched, without=unusable
+                )
                 is_done = is_complete(blob)
                 values |= {"blob_id": blob.id, **(facts_of(blob) if is_done else {})}
             event = MediaEventType.UPDATED
@@ -229,6 +233,18 @@ class Processing:
             if media.status is MediaStatus.READY:
                 await _complete(session, media, step, blob)
         await self.doorbell.ring()
+
+    async def _unusable(self, claim: _Claim, outcome: StepOutcome) -> frozenset[UUID]:
+        """Blobs that the media must not come to show: the store has lost them."""
+        if not isinstance(outcome, Inspected) or claim.blob.verified_at is not None:
+            return frozenset()
+        return await find_unusable(
+            self.sessions,
+            self.store,
+            claim.media.owner_id,
+            [(outcome.fetched.sha256, outcome.fetched.byte_size)],
+            of_anybody=self.known_bytes.dedup.is_global,
+        )
 
     async def _settle(self, claim: _Claim, failure: StepFailure) -> None:
         """Try again after a pause, or let the step and its media fail."""

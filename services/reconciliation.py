@@ -15,6 +15,7 @@ from uuid import UUID
 import structlog
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from db.known_bytes import forget_bytes, forget_made
 from db.models import utc_now
 from db.publications import lock_publication, renditions_of_media
 from db.reconciliation import (
@@ -43,7 +44,7 @@ MAX_EXAMPLES = 5
 
 
 class Difference(StrEnum):
-    #: Objects beneath a media's keys or public prefixes that no row knows.
+    #: Objects beneath a media's keys or public prefixes that no row knows, or that were given up.
     ORPHAN = "orphan"
     ORPHAN_COPY = "orphanCopy"
     #: Parts of an upload that nobody awaits any more.
@@ -69,6 +70,9 @@ MENDABLE = (
     Difference.ORPHAN_MULTIPART,
     Difference.MISSING_COPY,
 )
+
+#: What only its bytes, brought back or sent again, put right.
+LOST = (Difference.MISSING_ORIGINAL, Difference.MISSING_RENDITION)
 
 
 @dataclass(slots=True)
@@ -117,7 +121,8 @@ class Reconciliation:
     async def run(self, *, apply: bool) -> Report:
         """Hold both against each other; with `apply`, delete orphans and have missing copies made again.
 
-        Missing originals and renditions are only told. Raises the store's errors and the database's, having
+        Missing originals and renditions are told, and with `apply` not known any more: the same bytes can be
+        sent again, and everything is made of them again. Raises the store's errors and the database's, having
         done what came before; run again, it goes on.
         """
         report = Report()
@@ -138,7 +143,7 @@ class Reconciliation:
         return report
 
     async def _differences(self, report: Report) -> AsyncGenerator[ObjectInfo | NamedObject]:
-        """Objects that no row names, and needed rows whose object was not listed, by key."""
+        """Objects that no row names to keep, and needed rows whose object was not listed, by key."""
         async with aclosing(named_objects(self.sessions)) as rows:
             row = await anext(rows, None)
             async for entry in self.store.list(""):
@@ -147,10 +152,12 @@ class Reconciliation:
                     if row.needed:
                         yield row
                     row = await anext(rows, None)
-                if row is None or row.key != entry.key:
-                    yield entry
+                is_kept = False
                 while row is not None and row.key == entry.key:
+                    is_kept = is_kept or row.kept
                     row = await anext(rows, None)
+                if not is_kept:
+                    yield entry
             while row is not None:
                 if row.needed:
                     yield row
@@ -165,6 +172,8 @@ class Reconciliation:
         for row in missing:
             mended = apply and _MISSING[row.role] in MENDABLE
             report.found[_MISSING[row.role]].add(row.key, row.byte_size, mended=mended)
+            if apply:
+                await self._forget(row)
         for entry in batch:
             if isinstance(entry, ObjectInfo):
                 await self._settle_unknown(entry, report, apply=apply)
@@ -181,6 +190,18 @@ class Reconciliation:
                 prefixes=[prefix for key in keys if (prefix := prefix_of_copy(key))],
             )
         return [row for row in rows if row.key in needed and await self.store.head(row.key) is None]
+
+    async def _forget(self, row: NamedObject) -> None:
+        """Let nobody be referred to what is missing: who sends the same bytes is taken at their word."""
+        blob_id = blob_of_key(row.key)
+        if blob_id is None or row.role is Role.COPY:
+            return
+        log.warning("stored_bytes_lost", key=row.key, role=row.role)
+        async with self.sessions.begin() as session:
+            if row.role is Role.ORIGINAL:
+                await forget_bytes(session, blob_id)
+            else:
+                await forget_made(session, blob_id)
 
     async def _make_again(self, prefix: str) -> None:
         async with self.sessions.begin() as session:

@@ -4,7 +4,7 @@ The bytes never pass here. What the client says of them is a claim: it is signed
 enforces, and compared with the stored bytes when they are processed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -34,7 +34,8 @@ from services import keys
 from services.delta import Delta
 from services.errors import Conflict, InvalidInput, NotFound, QuotaExceeded, Rejected
 from services.formats import kind_of
-from services.known_bytes import KnownBytes, show_known
+from services.known_bytes import KnownBytes, claims_of, show_known
+from services.lost_bytes import find_unusable
 from services.parts import MULTIPART_BYTES, Parts, part_count, part_size
 from services.possession import Possession
 from services.quotas import Quotas
@@ -109,10 +110,11 @@ class Uploads:
             )
         checked = [self._checked(request) for request in requests]
         accepted = [request for request in checked if isinstance(request, CleanUploadRequest)]
+        unusable = await find_unusable(self.sessions, self.store, owner.id, claims_of(accepted))
         async with self.sessions.begin() as session:
             repeated = await find_repeated(session, owner, accepted)
             fresh = [request for request in accepted if request not in repeated]
-            created = await self._create_all(session, owner, fresh)
+            created = await self._create_all(session, owner, fresh, unusable)
             answered = created | await answer_repeated(session, owner, repeated, created)
         await self.doorbell.ring()
         made = [each for each in created.values() if isinstance(each, RequestedUpload)]
@@ -126,7 +128,11 @@ class Uploads:
             return rejected
 
     async def _create_all(
-        self, session: AsyncSession, owner: User, requests: Sequence[CleanUploadRequest]
+        self,
+        session: AsyncSession,
+        owner: User,
+        requests: Sequence[CleanUploadRequest],
+        unusable: Collection[UUID],
     ) -> dict[CleanUploadRequest, RequestedUpload | Rejected]:
         if not requests:
             return {}
@@ -137,7 +143,7 @@ class Uploads:
         fitting = [request for request in requests if request not in refused]
         names = {slug: name for request in fitting for slug, name in request.tags.items()}
         tags = await ensure_tags(session, owner.id, names)
-        known = await self.known_bytes.find(session, owner, fitting)
+        known = await self.known_bytes.find(session, owner, fitting, without=unusable)
         created = {request: self._create(session, owner, request, known.get(request)) for request in fitting}
         await create_media(session, [(made.media, request.tags) for request, made in created.items()])
         session.add_all(made.upload for made in created.values())

@@ -201,8 +201,8 @@ def _restore_sentence(done: "Restored") -> str:
     if manifest.bucket is not None:
         return (
             f"Restored the database, {manifest.media:,} media, as of {manifest.created_at}. Their objects "
-            f"were in the bucket {manifest.bucket} and are read from that of the settings. Streams "
-            "begin anew (RESYNC)."
+            f"were in the bucket {manifest.bucket} and are read from that of the settings: "
+            "`darkroom reconcile --apply` says what it lacks. Streams begin anew (RESYNC)."
         )
     return (
         f"Restored {manifest.media:,} media and {manifest.objects:,} objects as of {manifest.created_at}. "

@@ -4,7 +4,7 @@ from app.operations.errors import OperationError
 from app.runtime import open_runtime
 from app.settings import Settings
 from db.sessions import create_engine, create_sessions
-from services.reconciliation import MENDABLE, Difference, Reconciliation, Report, Tally
+from services.reconciliation import LOST, MENDABLE, Difference, Reconciliation, Report, Tally
 from storage.errors import StorageError
 
 #: What each difference is called, and what `--apply` does about it.
@@ -21,7 +21,7 @@ _SENTENCES = {
 #: For what `--apply` does nothing about.
 _ADVICE = {
     Difference.MISSING_ORIGINAL: "Restore it from a backup, or delete the media and upload the file again.",
-    Difference.MISSING_RENDITION: "Nothing makes it again for media that are READY: as for an original.",
+    Difference.MISSING_RENDITION: "Restore it from a backup, or upload the same file again.",
     Difference.FOREIGN: "They are left to whoever put them there.",
 }
 
@@ -77,6 +77,10 @@ def sentences(report: Report, hours: float) -> str:
         lines.append(f"Younger than {hours:g} hours, and left alone: {report.young:,}.")
     if any(report.found[each].count > report.found[each].mended for each in MENDABLE):
         lines.append("With --apply, orphans are deleted and public copies made again.")
+    if any(report.found[each].count for each in LOST):
+        lines.append(
+            "With --apply, what is not in the store is not known any more: the file can be sent again."
+        )
     return "\n".join(lines)
 
 

@@ -8,19 +8,14 @@ import asyncpg
 from app.embedded_postgres import asyncpg_dsn
 from app.operations.errors import OperationError
 from app.operations.postgres_programs import dump, require_server
+from db.blobs import ORIGINAL_IS_MISSED, RENDITION_IS_MISSED
 from db.migrate import expected_revision, is_known_revision
 
-#: Every key that a row names, and whether somebody would miss the object. A media that still waits for its
-#: bytes, or whose upload failed, has none to miss.
-_KEYS = """
+#: Every key that a row names, and whether somebody would miss the object.
+_KEYS = f"""
     SELECT key, bool_or(needed) AS needed FROM (
-        SELECT blobs.key, shown.blob_id IS NOT NULL AS needed FROM blobs
-        LEFT JOIN (SELECT DISTINCT blob_id FROM media WHERE status IN ('PROCESSING', 'READY')) AS shown
-            ON shown.blob_id = blobs.id
-        UNION ALL
-        SELECT renditions.key, shown.blob_id IS NOT NULL FROM renditions
-        LEFT JOIN (SELECT DISTINCT blob_id FROM media WHERE status = 'READY') AS shown
-            ON shown.blob_id = renditions.blob_id
+        SELECT key, {ORIGINAL_IS_MISSED} AS needed FROM blobs
+        UNION ALL SELECT key, {RENDITION_IS_MISSED} FROM renditions
     ) AS named GROUP BY key ORDER BY key
 """
 

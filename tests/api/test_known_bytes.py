@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text, update
@@ -12,11 +12,14 @@ from db.models import Blob, DeletionOutbox, Media, ProcessingStep, Rendition
 from pipeline.recipe import RECIPE
 from schema.ids import id_of
 from services.known_bytes import Dedup
+from services.reconciliation import Difference, Reconciliation, Report
+from storage.errors import StorageUnavailableError
 from tests import pictures
 from tests.api.client import PICTURE
 from tests.api.house import (
     LINES,
     USED,
+    House,
     Opening,
     claims,
     kind_of_target,
@@ -102,6 +105,91 @@ async def test_bytes_that_were_collected_are_asked_for_again(anywhere_house: Ope
     assert kind_of_target(answer) == "SingleUploadTarget"
 
 
+@pytest.mark.parametrize("seen_by", ["request", "reconciler"])
+async def test_lost_bytes_are_asked_for_again(house: Opening, seen_by: str) -> None:
+    """Also those that another media shares, which goes on missing them."""
+    home = await house()
+    await send_ready(home)
+    [shared] = await request(home.anna, claims())
+    [lost] = await home.blobs()
+    await home.runtime.store.delete([lost.key])
+    if seen_by == "reconciler":
+        report = await reconcile(home)
+        assert report.found[Difference.MISSING_ORIGINAL].count == 1
+        [blob] = await home.blobs()
+        assert (blob.sha256, blob.verified_at, blob.facts) == (None, None, None)
+    await home.anna.graphql(DELETE, id=shared["media"]["id"])
+    [answer] = await request(home.anna, claims())
+    assert kind_of_target(answer) == "SingleUploadTarget"
+    await send(home.anna, answer)
+    await run_steps(home.runtime)
+    again = answer["media"]["id"]
+    assert (await media(home.anna, again))["status"] == "READY"
+    assert await original(home.anna, again) == PICTURE
+    [third] = await request(home.anna, claims())
+    assert third["media"]["status"] == "READY"
+    assert await home.blob_of(third["media"]["id"]) == await home.blob_of(again) != lost.id
+
+
+@pytest.mark.parametrize("dedup", [Dedup.OWNER, Dedup.GLOBAL])
+async def test_nothing_is_linked_to_lost_bytes(house: Opening, dedup: Dedup) -> None:
+    home = await house(dedup=dedup)
+    await send_ready(home)
+    sender = home.bert if dedup.is_global else home.anna
+    second = await send_new(sender, sha256=None)
+    [lost, copy] = await home.blobs()
+    await home.runtime.store.delete([lost.key])
+    await run_steps(home.runtime)
+    assert await home.blob_of(second) == copy.id
+    assert await original(sender, second) == PICTURE
+    await collect(home.runtime)
+    assert await original(sender, second) == PICTURE
+
+
+async def test_lost_renditions_are_made_again_of_the_same_bytes(house: Opening) -> None:
+    home = await house()
+    first = await send_ready(home)
+    made = (await media(home.anna, first))["renditions"]
+    async with home.runtime.sessions() as session:
+        keys = (await session.exec(select(Rendition.key))).all()
+    await home.runtime.store.delete(keys[:1])
+    report = await reconcile(home)
+    assert report.found[Difference.MISSING_RENDITION].count == 1
+    shown = (await media(home.anna, first))["renditions"]
+    assert [each["name"] for each in shown] == [each["name"] for each in made]
+    [answer] = await request(home.anna, claims())
+    assert answer["media"]["status"] == "PROCESSING"
+    await run_steps(home.runtime)
+    assert set(keys) <= set(await home.objects())
+    assert (await reconcile(home)).left == 0
+    for media_id in (first, answer["media"]["id"]):
+        for rendition in (await media(home.anna, media_id))["renditions"]:
+            assert (await home.anna.http.get(rendition["url"]["url"])).status_code == 200
+    [third] = await request(home.anna, claims())
+    assert third["media"]["status"] == "READY"
+
+
+@pytest.mark.parametrize("store", ["fails", "hangs"])
+async def test_bytes_that_can_not_be_looked_for_are_asked_for_and_stay_known(
+    house: Opening, monkeypatch: pytest.MonkeyPatch, store: str
+) -> None:
+    home = await house()
+    await send_ready(home)
+
+    async def head(*_: object) -> None:
+        if store == "fails":
+            raise StorageUnavailableError("The store does not answer.")
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr("services.lost_bytes.LOOK_SECONDS", 0.2)
+    with monkeypatch.context() as broken:
+        broken.setattr(type(home.runtime.store), "head", head)
+        [answer] = await request(home.anna, claims())
+    assert kind_of_target(answer) == "SingleUploadTarget"
+    [again] = await request(home.anna, claims())
+    assert again["media"]["status"] == "READY"
+
+
 async def test_bytes_that_are_not_worked_on_yet_are_worked_on_for_both(house: Opening) -> None:
     home = await house()
     first = await send_new(home.anna)
@@ -167,6 +255,20 @@ async def test_only_what_the_service_itself_has_hashed_is_known(house: Opening, 
     [answer] = await request(home.anna, asked)
     assert kind_of_target(answer) == "SingleUploadTarget"
     assert answer["media"]["status"] == "UPLOADING"
+
+
+async def test_bytes_of_another_hash_are_refused_whenever_they_are_finalized(house: Opening) -> None:
+    home = await house()
+    [answer] = await request(home.anna, claims())
+    await send(home.anna, answer)
+    async with home.runtime.sessions.begin() as session:  # as where a store checks no hash
+        await session.exec(update(Media).values(sha256="0" * 64, version=3))
+    await run_steps(home.runtime)
+    payload = await home.anna.finalize(answer["upload"]["id"])
+    [error] = payload["userErrors"]
+    assert (payload["media"], error["code"], error["path"]) == (None, "CHECKSUM_MISMATCH", ["uploadId"])
+    assert SHA256 in error["message"]
+    assert await home.anna.finalize(answer["upload"]["id"]) == payload
 
 
 async def test_one_call_and_calls_at_once_may_name_the_same_bytes(house: Opening) -> None:
@@ -343,6 +445,12 @@ async def test_the_log_of_a_linked_media_has_no_gap(house: Opening) -> None:
     await run_steps(home.runtime)
     assert (await media(home.anna, second))["version"] == 3
     assert (await lines(home.anna)).count("STATUS_CHANGED 3") == 1
+
+
+async def reconcile(home: House) -> Report:
+    runtime = home.runtime
+    reconciliation = Reconciliation(sessions=runtime.sessions, store=runtime.store, grace=timedelta(hours=3))
+    return await reconciliation.run(apply=True)
 
 
 def _shape(value: object) -> object:

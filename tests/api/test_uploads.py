@@ -131,11 +131,12 @@ async def test_abort_after_finalize_is_a_conflict(client: Client) -> None:
 async def test_stored_bytes_of_another_size_fail_the_media_for_good(client: Client) -> None:
     requested = await client.request(size=len(PICTURE) + 1)
     await store_directly(client, requested.key, PICTURE)
-    [error] = (await client.finalize(requested.upload_id))["userErrors"]
+    payload = await client.finalize(requested.upload_id)
+    [error] = payload["userErrors"]
     assert error["code"] == "SIZE_MISMATCH"
     assert f"{len(PICTURE):,} bytes" in error["message"]
-    media = (await client.finalize(requested.upload_id))["media"]
-    assert (media["status"], media["failure"]["code"]) == ("FAILED", "SIZE_MISMATCH")
+    assert await status_of(client, requested.media_id) == "FAILED"
+    assert await client.finalize(requested.upload_id) == payload
 
 
 async def test_an_address_that_expired_is_signed_anew(client: Client) -> None:

@@ -10,6 +10,7 @@ import hmac
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from unittest.mock import patch
@@ -18,6 +19,7 @@ from uuid import UUID
 import httpx
 from pydantic import SecretStr
 from sqlalchemy import text
+from sqlalchemy.exc import NoResultFound
 from sqlmodel import col, select
 
 from app.asgi import create_app
@@ -26,26 +28,30 @@ from app.settings import Settings
 from db.models import (
     Blob,
     Media,
+    MediaStatus,
     ProcessingStep,
+    Publication,
     Rendition,
     Role,
     StepStatus,
     Upload,
     UploadStatus,
     User,
+    Visibility,
     new_id,
 )
 from pipeline.facts import CorruptInputError, ImageFacts, ImageRenditions, RenditionFile
 from services import image_steps, possession
-from services.errors import Refusal, Rejected
-from services.keys import renditions_prefix, staging_key
+from services.errors import QuotaExceeded, Refusal, Rejected
+from services.keys import public_key, renditions_prefix, staging_key
 from services.known_bytes import Dedup
 from services.parts import part_length, part_size
+from services.reconciliation import Difference, Reconciliation
 from services.repeated_requests import RequestedUpload
 from services.upload_requests import Blocks, UploadRequest
 from services.uploads import PartsTarget
 from storage.objects import MIN_PART_BYTES, SignedPut
-from tests.working import collect, run_steps
+from tests.working import collect, run_steps, settle_publications
 
 Result = TypeVar("Result")
 
@@ -112,8 +118,8 @@ class StoredBytes:
     def close(self) -> None:
         self.run(self._http.aclose())
 
-    async def begin(self, dedup: Dedup) -> list[User]:
-        """Forget everything; two owners in a service of this setting."""
+    async def begin(self, dedup: Dedup, *, quota: int | None = None) -> list[User]:
+        """Forget everything; two owners, each of this quota in bytes, in a service of this setting."""
         async with self.runtime.engine.begin() as connection:
             await connection.execute(text(FORGET))
         store = self.runtime.store
@@ -123,24 +129,29 @@ class StoredBytes:
         self._contents.clear()
         for service in (self._services.uploads.known_bytes, self._services.possession):
             object.__setattr__(service, "dedup", dedup)
-        users = [User(username=f"user-{new_id()}", role=Role.EDITOR) for _ in range(2)]
+        users = [User(username=f"user-{new_id()}", role=Role.EDITOR, quota_bytes=quota) for _ in range(2)]
         async with self.runtime.sessions.begin() as session:
             session.add_all(users)
         return users
 
     async def request(
-        self, owner: User, data: bytes, *, claimed: str | None, with_blocks: bool
-    ) -> RequestedUpload:
+        self, owner: User, data: bytes, *, claimed: str | None, with_blocks: bool, public: bool = False
+    ) -> RequestedUpload | None:
+        """None where the quota does not allow it."""
         blocks = [sha256(block) for block in blocks_of(data)]
         asked = UploadRequest(
             filename="a.jpg",
             mime_type="image/jpeg",
             size=len(data),
             sha256=claimed,
+            visibility=Visibility.PUBLIC if public else Visibility.PRIVATE,
             blocks=Blocks(size=part_size(len(data)), sha256s=blocks) if with_blocks else None,
         )
         [answer] = await self._services.uploads.request(owner, [asked])
-        assert not isinstance(answer, Rejected), answer
+        if isinstance(answer, Rejected):
+            [refusal] = answer.refusals
+            assert isinstance(refusal, QuotaExceeded)
+            return None
         return answer
 
     async def send(self, owner: User, upload_id: UUID, data: bytes, *, at_most: int) -> list[bytes]:
@@ -162,9 +173,37 @@ class StoredBytes:
                 taken.append(body)
         return taken
 
+    async def send_meanwhile(self, owner: User, upload_id: UUID, data: bytes) -> list[bytes]:
+        """As `send`, while anything else may happen to the upload."""
+        try:
+            return await self.send(owner, upload_id, data, at_most=100)
+        except (Refusal, NoResultFound):
+            return []
+
+    async def sign(self, owner: User, upload_id: UUID, data: bytes) -> list[tuple[SignedPut, bytes]]:
+        """Addresses for all that is still to be sent, to be used whenever, each with its bytes."""
+        media, upload = await self._rows(upload_id)
+        target = self._services.uploads.target(media, upload)
+        if isinstance(target, SignedPut):
+            return [(target, data)]
+        if not isinstance(target, PartsTarget):
+            return []
+        missing = await self._services.parts.missing(media, upload)
+        if not missing:
+            return []
+        length = part_size(len(data))
+        return [
+            (part.put, data[(part.number - 1) * length : part.number * length])
+            for part in await self._services.parts.sign(owner, upload_id, missing)
+        ]
+
+    async def send_late(self, target: SignedPut, body: bytes) -> bool:
+        """Use an address that was signed long ago; whether the store has taken the bytes."""
+        return await self._put(target, body)
+
     async def _put(self, target: SignedPut, body: bytes) -> bool:
         answer = await self._http.put(target.url, content=body, headers=target.headers)
-        assert answer.status_code in {200, 400, 412}, answer.text
+        assert answer.status_code in {200, 400, 404, 412}, answer.text
         return answer.status_code == 200
 
     async def finalize(self, owner: User, upload_id: UUID) -> str:
@@ -183,8 +222,15 @@ class StoredBytes:
         digest = hmac.new(asked.nonce.encode(), ranges, hashlib.sha256).hexdigest()
         return await _code(self._services.possession.answer(owner, upload_id, digest))
 
-    async def delete(self, owner: User, media_id: UUID) -> None:
-        await self._services.library.delete(owner, media_id)
+    async def prove_meanwhile(self, owner: User, upload_id: UUID, data: bytes) -> str:
+        """As `prove`, while anything else may happen to the upload."""
+        try:
+            return await self.prove(owner, upload_id, data)
+        except NoResultFound:
+            return "NOT_FOUND"
+
+    async def delete(self, owner: User, media_id: UUID) -> str:
+        return await _code(self._services.library.delete(owner, media_id))
 
     async def expire(self) -> None:
         async with self.runtime.engine.begin() as connection:
@@ -209,6 +255,28 @@ class StoredBytes:
 
     async def collect(self) -> None:
         await collect(self.runtime)
+
+    async def reconcile(self) -> int:
+        """Delete what no row knows, however young; how much it was. Nothing else may differ."""
+        reconciliation = Reconciliation(
+            sessions=self.runtime.sessions, store=self.runtime.store, grace=timedelta()
+        )
+        report = await reconciliation.run(apply=True)
+        assert not any(report.found[each].count for each in Difference if not each.startswith("orphan"))
+        return sum(tally.mended for tally in report.found.values())
+
+    async def publish(self) -> tuple[set[str], set[str]]:
+        """Settle what is to be public; which copies are there then, and which should."""
+        await settle_publications(self.runtime)
+        wanted = (
+            select(Publication.prefix, Rendition.key)
+            .join(Media, col(Media.id) == col(Publication.media_id))
+            .join(Rendition, col(Rendition.blob_id) == col(Media.blob_id))
+            .where(col(Media.visibility) == Visibility.PUBLIC, col(Media.status) == MediaStatus.READY)
+        )
+        async with self.runtime.sessions() as session:
+            expected = {public_key(prefix, key) for prefix, key in (await session.exec(wanted)).all()}
+        return {entry.key async for entry in self.runtime.store.list("public/")}, expected
 
     async def state(self) -> list[Stored]:
         """Every media; `lacks` are the keys of what it shows that the store has not."""
@@ -262,7 +330,7 @@ class StoredBytes:
         keys = {blob.key for blob in blobs} | {staging_key(blob.key) for blob in blobs}
         prefixes = tuple(renditions_prefix(blob.key) for blob in blobs)
         store = self.runtime.store
-        objects = [entry.key async for entry in store.list("")]
+        objects = [entry.key async for entry in store.list("") if not entry.key.startswith("public/")]
         return [key for key in objects if key not in keys and not key.startswith(prefixes)] + [
             each.key async for each in store.list_multiparts("") if each.key not in sent_to
         ]

@@ -90,6 +90,7 @@ class DamagedStore:
             filename="a.jpg",
             mime_type="image/jpeg",
             size=len(original),
+            held_bytes=len(original),
         )
         prefix = new_public_prefix()
         made = [rendition_key(original, "image-1", name) for name in NAMES]

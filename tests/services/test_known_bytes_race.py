@@ -2,17 +2,43 @@
 
 import asyncio
 import hashlib
+import hmac
 import random
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+from uuid import UUID
 
 import pytest
 from sqlalchemy import update
 from sqlmodel import col, select
 
-from db.models import Blob, DeletionOutbox, Media, MediaStatus, Role, Upload, User, new_id, utc_now
+from db.known_bytes import find_known
+from db.models import (
+    Blob,
+    DeletionOutbox,
+    FailureCode,
+    Media,
+    MediaKind,
+    MediaStatus,
+    ProcessingStep,
+    Role,
+    Upload,
+    User,
+    new_id,
+    utc_now,
+)
+from db.possession import hold_shared
+from pipeline.facts import ImageFacts
 from pipeline.recipe import RECIPE
+from services import image_steps, known_bytes, possession
+from services.errors import ChallengeFailed
 from services.keys import original_key
+from services.known_bytes import Dedup
+from services.possession import RANGE_BYTES
 from services.repeated_requests import RequestedUpload
 from services.upload_requests import UploadRequest
 from tests.model.stored import RunningStored, StoredBytes
@@ -22,7 +48,13 @@ ROUNDS = 200
 #: Of a request, in seconds: about as long as it takes to delete and to collect.
 LONGEST_WAIT = 0.03
 
-DATA = b"known"
+#: Of the races for bytes that somebody else has.
+SHARED_ROUNDS = 100
+
+#: After known bytes were found, in seconds: time for the collector to come in between, if it could.
+PAUSE = 0.005
+
+DATA = b"known" * RANGE_BYTES
 REQUEST = UploadRequest(
     filename="a.jpg", mime_type="image/jpeg", size=len(DATA), sha256=hashlib.sha256(DATA).hexdigest()
 )
@@ -52,6 +84,154 @@ async def _race(stored: StoredBytes, directory: Path) -> list[str]:
             outcomes.append("stored" if task.result().upload.is_stored else "to be sent")
         await _check(stored, owner)
     return outcomes
+
+
+@pytest.mark.slow
+def test_bytes_that_a_copy_is_settled_on_are_not_collected(database: str, tmp_path: Path) -> None:
+    """Verify × delete × collect, 100 times: what was sent ends up in one place that stays."""
+    with RunningStored(database, tmp_path) as stored:
+        outcomes = stored.run(_race_for_shared(stored, tmp_path, Dedup.GLOBAL, _verify))
+    assert {"shared", "its own"} == set(outcomes)
+
+
+@pytest.mark.slow
+def test_bytes_that_are_proved_to_be_held_are_not_collected(database: str, tmp_path: Path) -> None:
+    """Answer × delete × collect, 100 times: what is shown by the answer stays."""
+    with RunningStored(database, tmp_path) as stored, patch.object(possession, "MIN_CHALLENGED_BYTES", 1):
+        outcomes = stored.run(_race_for_shared(stored, tmp_path, Dedup.GLOBAL_FAST, _prove))
+    assert {"shared", "refused"} == set(outcomes)
+
+
+Racer = Callable[[], Awaitable[str]]
+
+
+async def _race_for_shared(
+    stored: StoredBytes,
+    directory: Path,
+    dedup: Dedup,
+    prepare: Callable[[StoredBytes, User, Path, UUID], Awaitable[tuple[Media, Racer]]],
+) -> list[str]:
+    """What became of bytes that the last media which showed them gave up at the same moment."""
+    (directory / "data").write_bytes(DATA)
+    await stored.begin(dedup)
+    outcomes = []
+    with (
+        patch.object(known_bytes, "find_known", _with_pause(find_known)),
+        patch.object(possession, "hold_shared", _with_pause(hold_shared)),
+    ):
+        for number in range(SHARED_ROUNDS):
+            first, shown = await _owner_with_known_bytes(stored, directory / "data")
+            await _share(stored, shown, is_named_by_another=number % 2 == 1)
+            second = User(username=f"user-{new_id()}", role=Role.EDITOR)
+            async with stored.runtime.sessions.begin() as session:
+                session.add(second)
+            media, racer = await prepare(stored, second, directory / "data", shown.blob_id)
+            async with asyncio.TaskGroup() as tasks:
+                raced = tasks.create_task(_after(random.random() * LONGEST_WAIT, racer))
+                tasks.create_task(
+                    _after(
+                        random.random() * LONGEST_WAIT,
+                        partial(_delete_and_collect, stored, first, shown),
+                    )
+                )
+            outcomes.append(raced.result())
+            if outcomes[-1] != "refused":
+                await _check_shown(stored, media.id)
+            async with stored.runtime.sessions.begin() as session:  # nobody has them in the next round
+                await session.exec(update(Blob).values(sha256=None, verified_at=None))
+    return outcomes
+
+
+def _with_pause(find: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    async def found(*args: Any, **options: Any) -> Any:
+        blobs = await find(*args, **options)
+        await asyncio.sleep(random.random() * PAUSE)
+        return blobs
+
+    return found
+
+
+async def _after(seconds: float, work: Callable[[], Awaitable[Any]]) -> Any:
+    await asyncio.sleep(seconds)
+    return await work()
+
+
+async def _share(stored: StoredBytes, shown: Media, *, is_named_by_another: bool) -> None:
+    """`is_named_by_another`: by a media that has given its bytes up, for which the row is kept."""
+    async with stored.runtime.sessions.begin() as session:
+        (await session.get_one(Blob, shown.blob_id)).is_shared = True
+        if is_named_by_another:
+            session.add(
+                Media(
+                    owner_id=shown.owner_id,
+                    blob_id=shown.blob_id,
+                    kind=MediaKind.IMAGE,
+                    status=MediaStatus.FAILED,
+                    failure_code=FailureCode.CHECKSUM_MISMATCH,
+                    filename="b.jpg",
+                    mime_type="image/jpeg",
+                    size=len(DATA),
+                )
+            )
+
+
+async def _verify(stored: StoredBytes, owner: User, data: Path, shared: UUID) -> tuple[Media, Racer]:
+    """A copy that was sent, and the step that verifies it."""
+    services = stored.runtime.services
+    claims = UploadRequest(filename="a.jpg", mime_type="image/jpeg", size=len(DATA))
+    [made] = await services.uploads.request(owner, [claims])
+    assert isinstance(made, RequestedUpload)
+    await stored.runtime.store.put_file(made.upload.key, data, content_type="image/jpeg")
+    media = await services.finalizing.finalize(owner, made.upload.id)
+    due = select(ProcessingStep).where(
+        col(ProcessingStep.media_id) == media.id, col(ProcessingStep.name) == "inspect"
+    )
+    async with stored.runtime.sessions() as session:
+        step = (await session.exec(due)).one()
+
+    async def verify() -> str:
+        with patch.object(image_steps, "inspect_image", _inspect):
+            await services.processing.run_step(step.id, expected_attempt=0, job_id=step.job_id or 0)
+        async with stored.runtime.sessions() as session:
+            shown = await session.get_one(Media, media.id)
+        assert shown.sha256_verified
+        return "shared" if shown.blob_id == shared else "its own"
+
+    return media, verify
+
+
+async def _inspect(*_: object) -> ImageFacts:
+    return ImageFacts(mime_type="image/jpeg", width=1, height=1, pages=1)
+
+
+async def _prove(stored: StoredBytes, owner: User, data: Path, shared: UUID) -> tuple[Media, Racer]:
+    """An upload whose challenge can be met."""
+    services = stored.runtime.services
+    [made] = await services.uploads.request(owner, [REQUEST])
+    assert isinstance(made, RequestedUpload)
+    asked = await services.possession.challenge(made.media, made.upload)
+    assert asked is not None
+    content = await asyncio.to_thread(data.read_bytes)
+    ranges = b"".join(content[offset : offset + length] for offset, length in asked.ranges)
+    digest = hmac.new(asked.nonce.encode(), ranges, hashlib.sha256).hexdigest()
+
+    async def prove() -> str:
+        try:
+            media = await services.possession.answer(owner, made.upload.id, digest)
+        except ChallengeFailed:
+            return "refused"
+        assert media.blob_id == shared
+        return "shared"
+
+    return made.media, prove
+
+
+async def _check_shown(stored: StoredBytes, media_id: UUID) -> None:
+    async with stored.runtime.sessions() as session:
+        media = await session.get_one(Media, media_id)
+        blob = await session.get_one(Blob, media.blob_id)
+    assert blob.verified_at is not None
+    assert await stored.runtime.store.head(blob.key) is not None
 
 
 async def _request(stored: StoredBytes, owner: User, *, after: float) -> RequestedUpload:

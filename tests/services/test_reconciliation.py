@@ -5,13 +5,17 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete, update
+from sqlmodel import col
 
 from db.jobs import jobs_of
 from db.models import (
     Blob,
     DeletionOutbox,
+    Media,
     MediaStatus,
     Publication,
+    Rendition,
     Upload,
     UploadStatus,
     User,
@@ -263,3 +267,21 @@ async def test_many_differences_are_counted_and_a_few_are_named(
     tally = report.found[Difference.ORPHAN]
     assert (tally.count, tally.mended, len(tally.examples)) == (count, count, MAX_EXAMPLES)
     assert await damaged.keys() == set()
+
+
+async def test_what_came_for_an_upload_that_was_given_up_is_an_orphan(
+    damaged: DamagedStore, reconciliation: Reconciliation, sessions: Sessions
+) -> None:
+    """Its media names the key as long as it lives, and nobody can ever be shown what is there."""
+    given_up, known = await damaged.add(status=MediaStatus.UPLOADING), await damaged.add()
+    values = {"status": "FAILED", "failure_code": "CANCELLED", "held_bytes": 0, "version": 2}
+    async with sessions.begin() as session:
+        await session.exec(update(Media).where(col(Media.id) == given_up.media.id).values(**values))
+        await session.exec(update(Blob).where(col(Blob.id) == given_up.media.blob_id).values(etag=None))
+        await session.exec(delete(Publication).where(col(Publication.media_id) == given_up.media.id))
+        await session.exec(delete(Rendition).where(col(Rendition.blob_id) == given_up.media.blob_id))
+    await damaged.store.delete([*given_up.renditions, *given_up.copies])
+    report = await reconciliation.run(apply=True)
+    assert told(report) == {Difference.ORPHAN: (1, 1, {given_up.original})}
+    assert await damaged.keys() == known.keys
+    assert told(await reconciliation.run(apply=True)) == {}
