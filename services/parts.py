@@ -68,6 +68,8 @@ class Parts:
         """
         media, upload = await find_pending(self.sessions, owner, upload_id)
         _check_numbers(media, upload, numbers)
+        if upload.multipart_id is not None:
+            await self.missing(media, upload)  # lets go of one that the store no longer knows
         multipart_id = await self.open(media, upload)
         remaining = upload.expires_at - utc_now()
         return [
@@ -118,14 +120,6 @@ class Parts:
             raise InvalidInput("This upload has ended: there is nothing to send.", UPLOAD_ID)
         upload.multipart_id = bound
         return bound
-
-    async def received(self, upload: Upload) -> Sequence[StoredPart]:
-        """What the store holds of a pending upload in parts. Raises StorageUnavailable."""
-        if upload.multipart_id is None:
-            return ()
-        with storage_refusals(), suppress(MultipartMissingError):
-            return await self.store.list_parts(upload.key, upload.multipart_id)
-        return ()
 
     async def missing(self, media: Media, upload: Upload) -> list[int]:
         """The numbers of the parts that the store does not hold as announced. Raises StorageUnavailable."""
