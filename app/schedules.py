@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import cast
 
 import asyncpg
 import structlog
@@ -178,8 +179,7 @@ class _ServerClock:
 
     async def read(self, driver: Driver) -> None:
         [row] = await driver.fetch("SELECT clock_timestamp() AS now")
-        now: datetime = row["now"]
-        self._read, self._read_at = now, time.monotonic()
+        self._read, self._read_at = cast(datetime, row["now"]), time.monotonic()
 
     def now(self) -> datetime:
         return self._read + timedelta(seconds=time.monotonic() - self._read_at)
