@@ -102,8 +102,12 @@ class RequestContext:
     def quota_of(self, user: models.User) -> int | None:
         return self.services.quotas.of(user)
 
+    @cached_property
+    def challenge_of_upload(self) -> DataLoader[tuple[models.Media, models.Upload], Challenge | None]:
+        return DataLoader(self.services.possession.challenges, cache=False)
+
     async def upload_target(self, media: models.Media, upload: models.Upload) -> UploadTarget | None:
-        challenge = await self.services.possession.challenge(media, upload)
+        challenge = await self.challenge_of_upload.load((media, upload))
         target = challenge or self.services.uploads.target(media, upload)
         match target:
             case None:
