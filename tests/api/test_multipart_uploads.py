@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import time
 from collections import Counter as Count
 from dataclasses import replace
 from pathlib import Path
@@ -367,3 +368,13 @@ async def test_a_query_writes_nothing_and_signing_lets_go_of_what_the_store_has_
     assert [each for each in statements if not each.startswith("SELECT")] == []
     await send(home.anna, upload_id, data, 1, 2, 3)
     assert (await finalize(home.anna, upload_id))["userErrors"] == []
+
+
+async def test_the_hashes_of_ten_thousand_blocks_pass_in_one_request(house: Opening) -> None:
+    home = await house(multipart_bytes=PART, max_upload_bytes=10_000 * PART)
+    blocks = {"size": PART, "sha256s": [f"{number:064x}" for number in range(10_000)]}
+    began = time.monotonic()
+    answer = await request(home.anna, size=10_000 * PART, blocks=blocks)
+    assert time.monotonic() - began < 10
+    assert answer["userErrors"] == []
+    assert answer["upload"]["target"]["partCount"] == 10_000
