@@ -7,7 +7,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from resolvers.errors import transport_error
 
-#: 100 requests for uploads with 16 KiB of metadata each, and some air.
+#: 100 requests for uploads with 16 KiB of metadata each, or one with the hashes of 10,000 blocks (0.7 MB),
+#: and some air. The contract tells it, so that clients don't announce many files with many blocks at once.
 MAX_BODY_BYTES = 2 * 1024 * 1024
 
 #: uvicorn waits for a body without end; a page's worth of JSON does not take that long.

@@ -37,6 +37,7 @@ from services.library import Library
 from services.live import LiveEvents
 from services.lookups import Lookups
 from services.page_cursors import PageCursors
+from services.part_listings import PartListings
 from services.parts import Parts
 from services.possession import Possession
 from services.processing import Processing
@@ -195,6 +196,7 @@ def _services(
         uploads=uploads,
         client_signing=ClientSigning(sessions=sessions, store=store, uploads=uploads, parts=parts),
         parts=parts,
+        part_listings=PartListings(store=store),
         finalizing=Finalizing(
             sessions=sessions, store=store, doorbell=doorbell, parts=parts, grace=limits.collection_grace
         ),

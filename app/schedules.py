@@ -8,18 +8,21 @@ process, and the server ends a connection that says nothing.
 """
 
 import asyncio
+import time
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import cast
 
 import asyncpg
 import structlog
 from croniter import croniter
-from pgqueuer.core.executors import ScheduleExecutor
-from pgqueuer.db import AsyncpgDriver
-from pgqueuer.models import Schedule
+from pgqueuer.core.executors import AbstractScheduleExecutor, ScheduleExecutor
+from pgqueuer.db import AsyncpgDriver, Driver
+from pgqueuer.models import CronExpressionEntrypoint, Schedule
 from pgqueuer.queries import Queries
 from pgqueuer.sm import SchedulerManager
 
@@ -32,11 +35,8 @@ log = structlog.get_logger()
 _CHORES_LOCK = 0x63686F72
 
 #: A tick that is nearer than this, or than a quarter of the time between two, is taken for the one that is
-#: being done: clocks that differ by less make no second run of it.
+#: being done.
 _SLACK = timedelta(seconds=5)
-
-#: A chore that was done at most so long ago is not due because a worker starts: many may start at once.
-_JUST_DONE = timedelta(seconds=2)
 
 #: The server ends a connection that is silent for longer, and its locks with it. More than a minute, after
 #: which the schedules are looked at again.
@@ -48,15 +48,19 @@ _RECONNECT_SECONDS = (0.2, 5.0)
 #: A chore that is being done when the end comes gets this long; it is done again at its next tick.
 _DRAIN_SECONDS = 5.0
 
+#: What nobody ever did, or nobody in the time between two ticks, does not wait for the next one.
 _MAKE_DUE = """
     UPDATE pgqueuer_schedules SET next_run = now()
-    WHERE entrypoint = ANY($1) AND status = 'queued' AND (last_run IS NULL OR last_run < now() - $2::interval)
+    FROM unnest($1::text[], $2::text[], $3::interval[]) AS chore (entrypoint, expression, period)
+    WHERE pgqueuer_schedules.entrypoint = chore.entrypoint
+        AND pgqueuer_schedules.expression = chore.expression
+        AND status = 'queued' AND next_run > now() AND (last_run IS NULL OR last_run < now() - period)
 """
 
 
 @asynccontextmanager
 async def doing_chores(database_url: str, chores: Sequence[Chore]) -> AsyncIterator[None]:
-    """Take part in doing the chores within this block; those that nobody has just done are due at once."""
+    """Take part in doing the chores within this block; those that are overdue are due at once."""
     schedules = Schedules(database_url=database_url, chores=chores)
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(schedules.keep(), name="chores")
@@ -112,15 +116,17 @@ class Schedules:
             server_settings={"idle_session_timeout": str(int(_SILENCE.total_seconds() * 1000))},
         )
         try:
-            manager = self._manager = SchedulerManager(Queries(AsyncpgDriver(connection)))
+            clock = _ServerClock()
+            queries = _Queries(AsyncpgDriver(connection), clock=clock)
+            manager = self._manager = SchedulerManager(queries)
+            queries.executors = manager.registry
             for chore in self.chores:
-                manager.schedule(chore.name, chore.due, executor_factory=_Executor)(self._doing(chore))
+                factory = partial(_Executor, clock=clock)
+                manager.schedule(chore.name, chore.due, executor_factory=factory)(self._doing(chore))
             connection.add_termination_listener(lambda _: self._lose(manager))
-            await manager.queries.insert_schedule(
-                {key: executor.next_in() for key, executor in manager.registry.items()}
-            )
-            names = [chore.name for chore in self.chores]
-            await manager.queries.driver.execute(_MAKE_DUE, names, _JUST_DONE)
+            await clock.read(queries.driver)
+            await queries.insert_schedule(queries.next_in())
+            await queries.make_due()
             if not self._stopping.is_set():
                 await manager.run()
         finally:
@@ -163,13 +169,67 @@ class Schedules:
             await driver.execute("SELECT pg_advisory_unlock($1::int, $2::int)", *lock)
 
 
+class _ServerClock:
+    """The database server's time: that of the workers' machines may differ, and each would have ticks of its
+    own. Between two readings it goes on by this process's steady clock.
+    """
+
+    def __init__(self) -> None:
+        self._read, self._read_at = datetime.now(UTC), time.monotonic()
+
+    async def read(self, driver: Driver) -> None:
+        [row] = await driver.fetch("SELECT clock_timestamp() AS now")
+        self._read, self._read_at = cast(datetime, row["now"]), time.monotonic()
+
+    def now(self) -> datetime:
+        return self._read + timedelta(seconds=time.monotonic() - self._read_at)
+
+
+@dataclass
 class _Executor(ScheduleExecutor):
+    clock: _ServerClock
+
+    @property
+    def period(self) -> timedelta:
+        """Between the next tick and the one after it."""
+        following, after = self._ticks(self.clock.now())
+        return after - following
+
     def get_next(self) -> datetime:
         """The first tick that is not as good as here."""
-        now = datetime.now(UTC)
+        now = self.clock.now()
+        following, after = self._ticks(now)
+        return after if following - now < min(_SLACK, (after - following) / 4) else following
+
+    def next_in(self) -> timedelta:
+        return self.get_next() - self.clock.now()
+
+    def _ticks(self, now: datetime) -> tuple[datetime, datetime]:
         ticks = croniter(self.parameters.expression, start_time=now)
         following, after = (datetime.fromtimestamp(ticks.get_next(), UTC) for _ in range(2))
-        return after if following - now < min(_SLACK, (after - following) / 4) else following
+        return following, after
+
+
+@dataclass
+class _Queries(Queries):
+    """Reckons by the server's clock, which it reads whenever it asks for what is due."""
+
+    clock: _ServerClock = field(kw_only=True)
+    executors: Mapping[CronExpressionEntrypoint, AbstractScheduleExecutor] = field(
+        default_factory=dict, kw_only=True
+    )
+
+    def next_in(self) -> dict[CronExpressionEntrypoint, timedelta]:
+        return {key: executor.next_in() for key, executor in self.executors.items()}
+
+    async def make_due(self) -> None:
+        periods = {key: each.period for key, each in self.executors.items() if isinstance(each, _Executor)}
+        names, expressions = [key.entrypoint for key in periods], [key.expression for key in periods]
+        await self.driver.execute(_MAKE_DUE, names, expressions, list(periods.values()))
+
+    async def fetch_schedule(self, entrypoints: dict[CronExpressionEntrypoint, timedelta]) -> list[Schedule]:
+        await self.clock.read(self.driver)
+        return await super().fetch_schedule(self.next_in())
 
 
 def _lock_number(name: str) -> int:

@@ -17,9 +17,6 @@ log = structlog.get_logger()
 #: All that a queue that is out of reach, or refuses us, may raise.
 QUEUE_ERRORS = (BotoCoreError, ClientError, OSError, TimeoutError)
 
-#: The most that SQS hands out in one answer, and takes back.
-MAX_MESSAGES = 10
-
 #: The longest that SQS waits for a message before it answers that there is none.
 WAIT_SECONDS = 20
 
@@ -84,11 +81,14 @@ class SqsQueue:
         ) as client:
             yield cls(client, address.url)
 
-    async def receive(self, *, visible_after: int) -> list[Message]:
-        """At most ten messages, after 20 s at the latest; each is handed out again after so many seconds."""
+    async def receive(self, *, at_most: int, visible_after: int) -> list[Message]:
+        """At most so many messages, from 1 to 10, after 20 s at the latest.
+
+        Each is handed out again after so many seconds.
+        """
         answer = await self.client.receive_message(
             QueueUrl=self.url,
-            MaxNumberOfMessages=MAX_MESSAGES,
+            MaxNumberOfMessages=at_most,
             WaitTimeSeconds=WAIT_SECONDS,
             VisibilityTimeout=visible_after,
             MessageSystemAttributeNames=["ApproximateReceiveCount"],

@@ -1,15 +1,17 @@
 """Follows the queue to which the object store sends its events, and finalizes the uploads that they tell of.
 
-A message is deleted after the commit of all that it led to: whoever is killed before leaves it to be handed
-out again, and the second time changes nothing. What no storage sends is never deleted; a queue with a
-dead-letter queue takes it away after some deliveries.
+A few messages are in work at once, each until it is dealt with; as one ends the next is received. A message
+is deleted after the commit of all that it led to: whoever is killed before leaves it to be handed out
+again, and the second time changes nothing. One that fails comes again in the same way. What no storage sends
+is never deleted; a queue with a dead-letter queue takes it away after some deliveries.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
 import structlog
 from prometheus_client import Counter
@@ -22,7 +24,7 @@ from storage.keys import is_key
 
 log = structlog.get_logger()
 
-#: Messages handled at once: each takes a connection of the database's pool, which the API uses too.
+#: Messages in work at once: each takes a connection of the database's pool, which the API uses too.
 AT_ONCE = 4
 
 #: A message that takes longer is given up, and comes again: a store may copy a large object for minutes.
@@ -31,7 +33,7 @@ HANDLE_SECONDS = 330.0
 #: A message is handed out again so long after its receiver was last heard of.
 VISIBLE_AFTER_SECONDS = 60
 
-#: Between two attempts at a queue, a store or a database that fails: doubled up to the longest.
+#: Between two attempts at a queue that fails, or whose messages all fail: doubled up to the longest.
 PAUSE_SECONDS = (1.0, 60.0)
 
 #: What is in work when the end comes gets this long; its message comes again.
@@ -85,29 +87,44 @@ async def following_storage_events(runtime: Runtime) -> AsyncIterator[None]:
             await follower.stop(task)
 
 
+@dataclass(slots=True)
+class Pauses:
+    """Each as long as the last one twice, up to the longest; from the shortest again after `reset`."""
+
+    shortest: float
+    longest: float
+    _taken: int = 0
+
+    def take(self) -> float:
+        seconds = min(self.shortest * 2.0**self._taken, self.longest)
+        self._taken += seconds < self.longest
+        return seconds
+
+    def reset(self) -> None:
+        self._taken = 0
+
+
 @dataclass(slots=True, kw_only=True)
 class StorageEvents:
-    """`bucket` is the one whose events count; None for all."""
+    """`bucket` is the one whose events count; None for all. Pauses are in seconds."""
 
     arrived: Arrived
     bucket: str | None
     visible_after: int = VISIBLE_AFTER_SECONDS
-    pauses: tuple[float, float] = PAUSE_SECONDS
+    pauses: Pauses = field(default_factory=lambda: Pauses(*PAUSE_SECONDS))
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Messages that failed since one was dealt with, no more than it takes to say that all fail.
+    _failed: set[str] = field(default_factory=set)
 
     async def follow(self, address: QueueAddress) -> None:
         """Until told to stop. A queue that fails is tried again, after a pause that grows."""
         log.info("following_storage_events", queue=address.url)
-        pause, longest = self.pauses
         while not self._stopping.is_set():
             try:
-                async with SqsQueue.connect(address) as queue:
-                    while await self._take_turn(queue):
-                        pause = self.pauses[0]
+                async with SqsQueue.connect(address) as queue, asyncio.TaskGroup() as tasks:
+                    await self._take_turns(queue, tasks)
             except QUEUE_ERRORS as error:
-                log.warning("queue_unavailable", queue=address.url, error=_sentence(error))
-            await self._rest(pause)
-            pause = min(pause * 2, longest)
+                await self._rest_from(address.url, error)
 
     async def stop(self, task: asyncio.Task[None]) -> None:
         """End `follow`: the waiting at once, the work after a moment."""
@@ -115,57 +132,76 @@ class StorageEvents:
         await asyncio.wait([task], timeout=DRAIN_SECONDS)
         task.cancel()
 
-    async def _take_turn(self, queue: SqsQueue) -> bool:
-        """Deal with what the queue hands out; False when it is time to rest."""
-        began = asyncio.get_running_loop().time()
-        messages = await self._receive(queue)
-        outcomes = await self._handle_all(queue, messages)
-        await queue.delete(
-            [
-                message
-                for message, outcome in zip(messages, outcomes, strict=True)
-                if outcome is Outcome.DEALT_WITH
-            ]
-        )
-        # A queue that answers at once that it has nothing would be asked without end.
-        idle = not messages and asyncio.get_running_loop().time() - began < self.pauses[0]
-        return not (self._stopping.is_set() or idle or Outcome.FAILED in outcomes)
+    async def _take_turns(self, queue: SqsQueue, tasks: asyncio.TaskGroup) -> None:
+        """Have as much in work as may be: what takes long holds back nothing but its own place."""
+        in_work: set[asyncio.Task[None]] = set()
+        while not self._stopping.is_set():
+            if len(in_work) >= AT_ONCE:
+                await self._any_of(in_work)
+                continue
+            for message in await self._receive(queue, at_most=AT_ONCE - len(in_work)):
+                task = tasks.create_task(self._deal_with(queue, message))
+                in_work.add(task)
+                task.add_done_callback(in_work.discard)
+            if len(self._failed) >= AT_ONCE:  # the store is away, or the database: no matter of one message
+                await self._rest(self.pauses.take())
 
-    async def _receive(self, queue: SqsQueue) -> list[Message]:
-        """Nothing once it is time to stop: what was on its way comes again."""
-        receiving = asyncio.create_task(queue.receive(visible_after=self.visible_after))
+    async def _receive(self, queue: SqsQueue, *, at_most: int) -> list[Message]:
+        """Nothing once it is time to stop, for what was on its way comes again; nor where the queue fails."""
+        began = asyncio.get_running_loop().time()
+        receiving = asyncio.create_task(queue.receive(at_most=at_most, visible_after=self.visible_after))
+        try:
+            await self._any_of([receiving])
+            messages = receiving.result() if receiving.done() else []
+        except QUEUE_ERRORS as error:
+            await self._rest_from(queue.url, error)
+            return []
+        finally:
+            receiving.cancel()
+            await asyncio.wait([receiving])
+        if messages or asyncio.get_running_loop().time() - began >= self.pauses.shortest:
+            if not self._failed:
+                self.pauses.reset()
+        else:  # a queue that answers at once that it has nothing would be asked without end
+            await self._rest(self.pauses.take())
+        return messages
+
+    async def _any_of(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
+        """Until one of them has ended, or it is time to stop."""
         stopping = asyncio.create_task(self._stopping.wait())
         try:
-            await asyncio.wait([receiving, stopping], return_when=asyncio.FIRST_COMPLETED)
-            return receiving.result() if receiving.done() else []
+            await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (receiving, stopping):
-                task.cancel()
-            await asyncio.wait([receiving, stopping])
+            stopping.cancel()
 
-    async def _handle_all(self, queue: SqsQueue, messages: Sequence[Message]) -> list[Outcome]:
-        slots = asyncio.Semaphore(AT_ONCE)
+    async def _deal_with(self, queue: SqsQueue, message: Message) -> None:
+        keeping = asyncio.create_task(self._keep(queue, message))
+        try:
+            outcome = await self._handle(message)
+        finally:
+            keeping.cancel()
+        MESSAGES.labels(outcome).inc()
+        match outcome:
+            case Outcome.DEALT_WITH:
+                self._failed.clear()
+                await self._delete(queue, message)
+            case Outcome.FAILED if len(self._failed) < AT_ONCE:
+                self._failed.add(message.id)
 
-        async def handle(message: Message) -> Outcome:
-            async with slots:
-                outcome = await self._handle(message)
-            MESSAGES.labels(outcome).inc()
-            return outcome
+    async def _delete(self, queue: SqsQueue, message: Message) -> None:
+        try:
+            await queue.delete([message])
+        except QUEUE_ERRORS as error:
+            log.warning("message_not_deleted", message=message.id, error=_sentence(error))
 
-        async with asyncio.TaskGroup() as tasks:
-            handling = {message: tasks.create_task(handle(message)) for message in messages}
-            tasks.create_task(self._keep(queue, handling))
-        return [task.result() for task in handling.values()]
-
-    async def _keep(self, queue: SqsQueue, handling: Mapping[Message, asyncio.Task[Outcome]]) -> None:
+    async def _keep(self, queue: SqsQueue, message: Message) -> None:
         """Let the queue hand out to nobody else what is in work."""
-        while unfinished := [message for message, task in handling.items() if not task.done()]:
-            await asyncio.wait([handling[message] for message in unfinished], timeout=self.visible_after / 2)
-            if waiting := [message for message in unfinished if not handling[message].done()]:
-                try:
-                    await queue.keep(waiting, visible_after=self.visible_after)
-                except QUEUE_ERRORS as error:
-                    log.warning("messages_not_kept", error=_sentence(error))
+        while True:
+            await asyncio.sleep(self.visible_after / 2)
+            try:
+                await queue.keep([message], visible_after=self.visible_after)
+            except QUEUE_ERRORS as error:
+                log.warning("message_not_kept", message=message.id, error=_sentence(error))
 
     async def _handle(self, message: Message) -> Outcome:
         try:
@@ -182,6 +218,10 @@ class StorageEvents:
             log.warning("message_failed", message=message.id, receives=message.receives, exc_info=True)
             return Outcome.FAILED
         return Outcome.DEALT_WITH
+
+    async def _rest_from(self, url: str, error: Exception) -> None:
+        log.warning("queue_unavailable", queue=url, error=_sentence(error))
+        await self._rest(self.pauses.take())
 
     async def _rest(self, seconds: float) -> None:
         with suppress(TimeoutError):

@@ -15,6 +15,7 @@ from pgqueuer.models import Job
 from pgqueuer.qm import QueueManager
 from pgqueuer.queries import Queries
 
+from app.daily_reconciliation import daily_reconciliation
 from app.embedded_postgres import asyncpg_dsn
 from app.runtime import Runtime
 from app.schedules import doing_chores
@@ -54,7 +55,8 @@ async def running_worker(runtime: Runtime) -> AsyncIterator[None]:
         queue = tasks.create_task(worker.work(), name="worker")
         sweep = tasks.create_task(worker.sweep(), name="sweep")
         try:
-            async with doing_chores(runtime.database_url, runtime.services.housekeeping.chores):
+            chores = [*runtime.services.housekeeping.chores, daily_reconciliation(runtime).chore]
+            async with doing_chores(runtime.database_url, chores):
                 yield
         finally:
             sweep.cancel()

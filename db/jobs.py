@@ -3,6 +3,7 @@
 PgQueuer delivers it at least once. Nothing outside this module and `app.worker` knows the engine.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,14 +22,30 @@ async def enqueue(
     session: AsyncSession, entrypoint: str, args: dict[str, str | int], *, delay: timedelta | None = None
 ) -> int:
     """Add a job in this session's transaction, due after `delay`; its id comes back."""
+    [job_id] = await (await _queue(session)).enqueue(entrypoint, orjson.dumps(args), execute_after=delay)
+    return int(job_id)
+
+
+async def enqueue_all(
+    session: AsyncSession, entrypoint: str, args: Sequence[Mapping[str, str | int]]
+) -> list[int]:
+    """As `enqueue`, a job for each of `args`, in their order: one statement."""
+    if not args:
+        return []
+    payloads: list[bytes | None] = [orjson.dumps(each) for each in args]
+    job_ids = await (await _queue(session)).enqueue(
+        [entrypoint] * len(args), payloads, priority=[0] * len(args)
+    )
+    return [int(job_id) for job_id in job_ids]
+
+
+async def _queue(session: AsyncSession) -> Queries:
+    """The queue on the session's own connection."""
     connection = await (await session.connection()).get_raw_connection()
     driver = connection.driver_connection
     if driver is None:
         raise RuntimeError("The session has no connection.")
-    [job_id] = await Queries(AsyncpgDriver(driver)).enqueue(
-        entrypoint, orjson.dumps(args), execute_after=delay
-    )
-    return int(job_id)
+    return Queries(AsyncpgDriver(driver))
 
 
 async def jobs_of(session: AsyncSession, entrypoint: str) -> list[dict[str, str | int]]:

@@ -17,7 +17,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from db.media_lists import in_sight
 from db.models import Media, MediaEvent, MediaEventType, User, utc_now
 from db.search import save_words
-from db.tags import hold_tags, slugs_of
+from db.tags import hold_tags, slugs_by_media, slugs_of
 
 #: The columns whose words a media is found by.
 WORDED = frozenset({"filename", "title", "description"})
@@ -57,11 +57,25 @@ async def change_media(
 
     No media is locked after this one in the same transaction: the owner's tags are held from here on.
     """
-    slugs = set(await _held_slugs(session, media))
-    _change(session, media, type, values, slugs, slugs)
+    await change_several(session, [(media, values)], type)
+
+
+async def change_several(
+    session: AsyncSession, changes: Sequence[tuple[Media, Mapping[str, Any]]], type: MediaEventType
+) -> None:
+    """As `change_media`, for distinct media of one owner: no more statements for many of them."""
+    if not changes:
+        return
+    await hold_tags(session, changes[0][0].owner_id)
+    # A statement of its own: one that waits for a rename still sees the slugs from before its wait.
+    slugs = await slugs_by_media(session, [media.id for media, _ in changes])
+    for media, values in changes:
+        carried = slugs.get(media.id, set())
+        _change(session, media, type, values, carried, carried)
     await session.flush()
-    if not WORDED.isdisjoint(values):
-        await save_words(session, [media])
+    worded = [media for media, values in changes if not WORDED.isdisjoint(values)]
+    if worded:
+        await save_words(session, worded)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

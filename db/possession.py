@@ -27,6 +27,17 @@ async def find_shared(
     return {(blob.sha256, blob.size): blob for blob in blobs if blob.sha256 is not None}
 
 
+async def find_unanswered(
+    session: AsyncSession, upload_ids: Collection[UUID]
+) -> dict[UUID, PossessionChallenge]:
+    """The challenges of these uploads that nobody has answered, by upload."""
+    statement = select(PossessionChallenge).where(
+        col(PossessionChallenge.upload_id).in_(set(upload_ids)),
+        col(PossessionChallenge.answered_at).is_(None),
+    )
+    return {row.upload_id: row for row in (await session.exec(statement)).all()}
+
+
 async def hold_shared(session: AsyncSession, blob_id: UUID) -> Blob | None:
     """The blob if it is still there to be shown; held, as by `db.known_bytes.find_known`."""
     statement = (

@@ -31,6 +31,8 @@ from services.delivery import Address
 from services.errors import StorageUnavailable
 from services.library import MediaPage
 from services.pages import PageRequest, page_request
+from services.part_listings import PartListing
+from services.parts import missing_parts
 from services.possession import Challenge
 from services.uploads import PartsTarget, StoredTarget
 from storage.objects import Disposition as StoreDisposition
@@ -100,8 +102,12 @@ class RequestContext:
     def quota_of(self, user: models.User) -> int | None:
         return self.services.quotas.of(user)
 
+    @cached_property
+    def challenge_of_upload(self) -> DataLoader[tuple[models.Media, models.Upload], Challenge | None]:
+        return DataLoader(self.services.possession.challenges, cache=False)
+
     async def upload_target(self, media: models.Media, upload: models.Upload) -> UploadTarget | None:
-        challenge = await self.services.possession.challenge(media, upload)
+        challenge = await self.challenge_of_upload.load((media, upload))
         target = challenge or self.services.uploads.target(media, upload)
         match target:
             case None:
@@ -126,19 +132,24 @@ class RequestContext:
                     expires_at=target.expires_at,
                 )
 
+    @cached_property
+    def parts_of_upload(self) -> DataLoader[models.Upload, PartListing]:
+        return DataLoader(self.services.part_listings.of, cache=False)
+
     async def missing_parts(self, media: models.Media, upload: models.Upload) -> list[int]:
-        return await self.services.parts.missing(media, upload)
+        listing = await self.parts_of_upload.load(upload)
+        return [] if listing.is_whole else missing_parts(media, upload, listing.parts)
 
     async def received_parts(self, upload: models.Upload) -> list[UploadedPart] | None:
         if upload.part_size is None or upload.status is not models.UploadStatus.PENDING:
             return None
         try:
-            received = await self.services.parts.received(upload)
+            listing = await self.parts_of_upload.load(upload)
         except StorageUnavailable:
             return None
         return [
             UploadedPart(number=part.number, size=BigInt(part.byte_size), sha256=part.sha256)
-            for part in received
+            for part in listing.parts
         ]
 
     def original_url(

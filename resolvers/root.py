@@ -55,7 +55,8 @@ class Mutation:
     )
     request_uploads = strawberry.mutation(
         resolver=upload_resolvers.request_uploads,
-        description="Announce up to 100 files; one that is refused does not hold back the others.",
+        description="Announce up to 100 files; one that is refused does not hold back the others. A request "
+        "has at most 2 MiB: announce files with many blocks one by one.",
     )
     sign_upload_parts = strawberry.mutation(
         resolver=upload_resolvers.sign_upload_parts,

@@ -56,7 +56,8 @@ class RequestUploadInput:
     blocks: BlocksInput | None = strawberry.field(
         default=None,
         description="Hashes of its blocks: parts that you have stored already need not be sent again, and "
-        "the store refuses other bytes for the others. They count only for a file that is sent in parts.",
+        "the store refuses other bytes for the others. They count only for a file that is sent in parts. "
+        "A request has at most 2 MiB, which is enough for the 10,000 blocks of one file.",
     )
 
 

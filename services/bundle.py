@@ -9,6 +9,7 @@ from services.housekeeping import Housekeeping
 from services.library import Library
 from services.live import LiveEvents
 from services.lookups import Lookups
+from services.part_listings import PartListings
 from services.parts import Parts
 from services.possession import Possession
 from services.processing import Processing
@@ -25,6 +26,7 @@ class Services:
     uploads: Uploads
     client_signing: ClientSigning
     parts: Parts
+    part_listings: PartListings
     finalizing: Finalizing
     quotas: Quotas
     possession: Possession

@@ -75,9 +75,9 @@ class Finalizing:
 
         Raises ObjectMissing or PartsMissing before the bytes are there, SizeMismatch where the store holds
         another size and ChecksumMismatch where processing has found another hash (then the media is FAILED,
-        and every call says so), Conflict after an abort, UploadExpired, NotFound, and StorageUnavailable, also
-        when the store takes longer than `completion_seconds`: then nothing has happened, and the next call
-        begins anew.
+        and every call says so), Conflict after an abort, UploadExpired, NotFound, and StorageUnavailable,
+        also when the store takes longer than `completion_seconds`: then nothing has happened, and the next
+        call begins anew.
         """
         return await self._finalize(*await find_upload(self.sessions, owner, upload_id))
 

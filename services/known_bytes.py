@@ -5,7 +5,7 @@ What others have it may use only once the bytes were shown: sent and verified, o
 (docs/security.md says what each mode tells to whom).
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -17,11 +17,11 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.blobs import give_to_collector
 from db.known_bytes import find_known, lock_hash, save_blocks
-from db.media import change_media
+from db.media import change_several
 from db.models import Blob, Media, MediaEventType, MediaKind, MediaStatus, User, Visibility, utc_now
 from pipeline.recipe import RECIPE
 from services.processing_steps import start_processing
-from services.publications import queue_publication
+from services.publications import queue_publications
 from services.upload_requests import CleanUploadRequest
 from services.upload_rows import COLLECTION_GRACE
 from storage.objects import FetchedObject
@@ -154,16 +154,25 @@ async def show_known(session: AsyncSession, media: Media, blob: Blob) -> None:
 
     Else it is PROCESSING. The blob must be held.
     """
-    values: dict[str, Any] = {"blob_id": blob.id}
+    await show_all_known(session, [(media, blob)])
+
+
+async def show_all_known(session: AsyncSession, pairs: Sequence[tuple[Media, Blob]]) -> None:
+    """As `show_known`, for media of one owner: those that are READY cost a few statements in all."""
+    changes = [(media, _shown_values(blob)) for media, blob in pairs]
+    await change_several(session, changes, MediaEventType.STATUS_CHANGED)
+    for media, _ in pairs:
+        if media.status is MediaStatus.PROCESSING:
+            await start_processing(session, media)
+    shown = [media for media, _ in pairs if media.status is MediaStatus.READY]
+    await queue_publications(session, [media.id for media in shown if media.visibility is Visibility.PUBLIC])
+
+
+def _shown_values(blob: Blob) -> dict[str, Any]:
     if not is_complete(blob):
-        values["status"] = MediaStatus.PROCESSING
-        await change_media(session, media, MediaEventType.STATUS_CHANGED, **values)
-        await start_processing(session, media)
-        return
-    values |= {"status": MediaStatus.READY, "ready_at": utc_now(), **facts_of(blob)}
-    await change_media(session, media, MediaEventType.STATUS_CHANGED, **values)
-    if media.visibility is Visibility.PUBLIC:
-        await queue_publication(session, media.id)
+        return {"blob_id": blob.id, "status": MediaStatus.PROCESSING}
+    ready = {"blob_id": blob.id, "status": MediaStatus.READY, "ready_at": utc_now()}
+    return ready | facts_of(blob)
 
 
 def _usefulness(blob: Blob) -> tuple[bool, bool, UUID]:

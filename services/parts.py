@@ -138,31 +138,16 @@ class Parts:
         Somebody has aborted it, perhaps a rule of the store's own for old ones: another one may be begun.
         Raises StorageUnavailable.
         """
-        with storage_refusals():
-            return await self._listed(upload) is not None
-
-    async def received(self, upload: Upload) -> Sequence[StoredPart]:
-        """What the store holds of a pending upload in parts. Raises StorageUnavailable."""
-        with storage_refusals():
-            return await self._listed(upload) or ()
-
-    async def missing(self, media: Media, upload: Upload) -> list[int]:
-        """The numbers of the parts that the store does not hold as announced. Raises StorageUnavailable."""
-        with storage_refusals():
-            received = await self._listed(upload)
-        return [] if received is None else missing_parts(media, upload, received)
-
-    async def _listed(self, upload: Upload) -> Sequence[StoredPart] | None:
-        """The parts, None where they were put together; those of an upload that is forgotten are none."""
         if upload.multipart_id is None:
-            return ()
-        try:
-            return await self.store.list_parts(upload.key, upload.multipart_id)
-        except MultipartMissingError:
-            if await self.store.head(upload.key) is not None:
-                return None
-            await self.unbind(upload)
-            return ()
+            return True
+        with storage_refusals():
+            try:
+                await self.store.list_parts(upload.key, upload.multipart_id)
+            except MultipartMissingError:
+                if await self.store.head(upload.key) is not None:
+                    return False
+                await self.unbind(upload)
+        return True
 
     async def unbind(self, upload: Upload) -> None:
         """Let another multipart upload take the place of the bound one, which the store no longer knows."""

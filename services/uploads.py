@@ -34,7 +34,7 @@ from services import keys
 from services.delta import Delta
 from services.errors import Conflict, InvalidInput, NotFound, QuotaExceeded, Rejected
 from services.formats import kind_of
-from services.known_bytes import KnownBytes, claims_of, show_known
+from services.known_bytes import KnownBytes, claims_of, show_all_known
 from services.lost_bytes import find_unusable
 from services.parts import MULTIPART_BYTES, Parts, part_count, part_size
 from services.possession import Possession
@@ -152,8 +152,7 @@ class Uploads:
             [(made.media.id, tags[slug].id) for request, made in created.items() for slug in request.tags],
         )
         await self.possession.pose(session, owner, created)
-        for request, blob in known.items():
-            await show_known(session, created[request].media, blob)
+        await show_all_known(session, [(created[request].media, blob) for request, blob in known.items()])
         return {**created, **refused}
 
     async def _reserve(

@@ -1,4 +1,4 @@
-"""`backup`, `restore`, `reconcile`, `doctor` and `bucket` on the command line.
+"""`backup`, `restore`, `reconcile`, `quota`, `doctor` and `bucket` on the command line.
 
 0: all is well. 1: not done, or done with something to look at. 130: interrupted.
 """
@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
     app.command()(backup)
     app.command()(restore)
     app.command()(reconcile)
+    app.command()(quota)
     app.command()(doctor)
     bucket = typer.Typer(no_args_is_help=True, help="Look after the bucket that holds the objects.")
     bucket.callback()(_bucket)
@@ -83,6 +84,25 @@ def reconcile(
     report, hours = _run(run(_settings(), apply=apply), "run it again, and it goes on")
     _print(document(report) if json else sentences(report, hours))
     raise SystemExit(1 if report.left else 0)
+
+
+def quota(
+    user: Annotated[str | None, typer.Argument(metavar="[USER]", help="Only this one.")] = None,
+    bytes: Annotated[
+        str | None,
+        typer.Argument(metavar="[BYTES]", help="What USER may have from now on; none for the default."),
+    ] = None,
+    json: _Json = False,
+) -> None:
+    """Show what users use and may use, or set what one of them may; what is beyond it stays."""
+    from app.operations.quota import set_quota, uses
+
+    if user is not None and bytes is not None:
+        found = [_run(set_quota(_settings(), user, bytes), "nothing was changed, or all of it")]
+    else:
+        found = _run(uses(_settings(), user), "nothing was changed")
+    for use in found:
+        _print(use.document if json else use.sentence)
 
 
 def doctor(json: _Json = False) -> None:

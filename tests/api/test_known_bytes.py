@@ -5,7 +5,7 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import column, func, table, text, update
 from sqlmodel import col, select
 
 from db.models import Blob, DeletionOutbox, Media, ProcessingStep, Rendition
@@ -460,3 +460,20 @@ def _shape(value: object) -> object:
     if isinstance(value, list):
         return [_shape(each) for each in value]
     return len(value) if isinstance(value, str) else type(value)
+
+
+async def test_many_known_files_cost_no_more_statements_than_one(house: Opening) -> None:
+    home = await house()
+    await send_ready(home)
+    counts = []
+    for number in (1, 100):
+        asked = [claims(filename=f"{each}.jpg", tags=["cat"], visibility="PUBLIC") for each in range(number)]
+        with home.service.statements() as statements:
+            answers = await request(home.anna, *asked)
+        assert {answer["media"]["status"] for answer in answers} == {"READY"}
+        counts.append(len(statements))
+    assert counts[1] <= counts[0] + 2, counts
+    assert (await lines(home.anna))[-100:] == ["STATUS_CHANGED 2"] * 100
+    queued = select(func.count()).select_from(table("pgqueuer")).where(column("entrypoint") == "publication")
+    async with home.runtime.engine.connect() as connection:
+        assert (await connection.execute(queued)).scalar_one() == 101

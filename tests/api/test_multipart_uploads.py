@@ -2,15 +2,20 @@
 
 import asyncio
 import hashlib
+import time
+from collections import Counter as Count
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 
+from app.asgi import create_app
 from services import finalizing
-from storage.objects import ObjectInfo, SignedPut, StoredPart
+from services.part_listings import AT_ONCE, PartListings
+from storage.errors import StorageUnavailableError
+from storage.objects import ObjectInfo, ObjectStore, SignedPut, StoredPart
 from tests.api.client import Client, Json
 from tests.api.house import House, Opening, media
 from tests.api.test_changes import DELETE
@@ -362,3 +367,85 @@ async def test_an_object_of_another_size_is_a_failure(house: Opening, data: byte
     await home.runtime.store.put_file(key, tmp_path / "small", content_type="image/tiff")
     [error] = (await finalize(home.anna, upload_id))["userErrors"]
     assert error["code"] == "SIZE_MISMATCH"
+
+
+class Asked:
+    """Of the store, only how many uploads it is asked to list, and how many at once."""
+
+    def __init__(self, *, away: bool = False) -> None:
+        self.listed: list[str] = []
+        self.at_once = self.most_at_once = 0
+        self._away = away
+
+    async def list_parts(self, key: str, upload_id: str) -> list[StoredPart]:
+        self.listed.append(key)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await asyncio.sleep(0.001)
+        self.at_once -= 1
+        if self._away:
+            raise StorageUnavailableError
+        return []
+
+
+async def asking(home: House, asked: Asked) -> Client:
+    """Anna, whose queries ask `asked`."""
+    listings = PartListings(store=cast(ObjectStore, asked))
+    services = replace(home.runtime.services, part_listings=listings)
+    runtime = replace(home.runtime, services=services, viewer=home.anna.user)
+    home.service.gateway.applications[str(home.anna.user.id)] = create_app(runtime)
+    return home.anna
+
+
+async def test_a_query_lists_each_upload_once_a_level_however_often_it_asks(house: Opening) -> None:
+    home = await opened(house)
+    await asyncio.gather(*[begin(home.anna) for _ in range(20)])
+    await home.service.execute("UPDATE uploads SET multipart_id = 'bound'")
+    missing = "target { ... on MultipartUploadTarget { missing } }"
+    aliases = " ".join(f"a{number}: {missing} b{number}: receivedParts {{ number }}" for number in range(10))
+    asked = Asked()
+    anna = await asking(home, asked)
+    found = await anna.graphql(f"{{ mediaItems(first: 100) {{ nodes {{ upload {{ {aliases} }} }} }} }}")
+    nodes = found["mediaItems"]["nodes"]
+    assert [node["upload"]["a9"] for node in nodes] == [{"missing": [1, 2, 3]}] * 20
+    assert [node["upload"]["b9"] for node in nodes] == [[]] * 20
+    assert len(set(asked.listed)) == 20
+    assert max(Count(asked.listed).values()) <= 2
+    assert asked.most_at_once <= AT_ONCE
+
+
+async def test_parts_that_cannot_be_listed_are_null_and_missing_is_an_error(house: Opening) -> None:
+    home = await opened(house)
+    upload_id = await begin(home.anna)
+    await home.service.execute("UPDATE uploads SET multipart_id = 'bound'")
+    anna = await asking(home, Asked(away=True))
+    received = "query ($id: ID!) { node(id: $id) { ... on Upload { receivedParts { number } } } }"
+    assert (await anna.graphql(received, id=upload_id))["node"] == {"receivedParts": None}
+    [error] = await anna.errors(UPLOAD, id=upload_id)
+    assert error["message"] == "The object store does not answer: try again later."
+
+
+async def test_a_query_writes_nothing_and_signing_lets_go_of_what_the_store_has_lost(
+    house: Opening, data: bytes
+) -> None:
+    home = await opened(house)
+    upload_id = await begin(home.anna)
+    await send(home.anna, upload_id, data, 1)
+    store = home.runtime.store
+    for each in [each async for each in store.list_multiparts("")]:
+        await store.abort_multipart(each.key, each.upload_id)
+    with home.service.statements() as statements:
+        assert (await upload_of(home.anna, upload_id))["target"]["missing"] == [1, 2, 3]
+    assert [each for each in statements if not each.startswith("SELECT")] == []
+    await send(home.anna, upload_id, data, 1, 2, 3)
+    assert (await finalize(home.anna, upload_id))["userErrors"] == []
+
+
+async def test_the_hashes_of_ten_thousand_blocks_pass_in_one_request(house: Opening) -> None:
+    home = await house(multipart_bytes=PART, max_upload_bytes=10_000 * PART)
+    blocks = {"size": PART, "sha256s": [f"{number:064x}" for number in range(10_000)]}
+    began = time.monotonic()
+    answer = await request(home.anna, size=10_000 * PART, blocks=blocks)
+    assert time.monotonic() - began < 10
+    assert answer["userErrors"] == []
+    assert answer["upload"]["target"]["partCount"] == 10_000

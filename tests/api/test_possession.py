@@ -3,14 +3,18 @@
 import asyncio
 import hashlib
 import hmac
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 from sqlmodel import select
 
-from db.models import PossessionChallenge
+from db.models import MediaStatus, PossessionChallenge
+from schema.ids import id_of
 from services.known_bytes import Dedup
-from services.possession import MAX_CHALLENGES, MIN_CHALLENGED_BYTES, RANGE_BYTES, RANGES
+from services.possession import MAX_CHALLENGES, MIN_CHALLENGED_BYTES, RANGE_BYTES, RANGES, READS_AT_ONCE
+from storage.objects import ObjectStore
 from tests.api.client import Client, Json
 from tests.api.house import House, Opening, claims, media, original, send_ready
 from tests.api.test_changes import DELETE
@@ -217,3 +221,42 @@ async def test_old_challenges_are_forgotten(house: Opening, large: bytes, tmp_pa
     assert await home.runtime.services.possession.forget() == 1
     async with home.runtime.sessions() as session:
         assert len((await session.exec(select(PossessionChallenge))).all()) == 1
+
+
+async def test_the_targets_of_many_uploads_cost_one_statement(house: Opening, large: bytes) -> None:
+    home = await fast(house, large)
+    await request(home.bert, large, times=15)
+    asked = "{ mediaItems(first: 100) { nodes { upload { target { __typename } } } } }"
+    with home.service.statements() as statements:
+        nodes = (await home.bert.graphql(asked))["mediaItems"]["nodes"]
+    assert [node["upload"]["target"]["__typename"] for node in nodes] == [CHALLENGE] * 15
+    assert len([each for each in statements if "possession_challenges" in each]) == 1
+
+
+class SlowStore:
+    """Reads as the store below, the first ranges last, and knows how many were read at once."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._seconds = 0.2
+        self.at_once = self.most_at_once = 0
+
+    async def read(self, key: str, *, offset: int, length: int) -> bytes:
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        self._seconds *= 0.8
+        await asyncio.sleep(self._seconds)
+        self.at_once -= 1
+        return await self._store.read(key, offset=offset, length=length)
+
+
+async def test_ranges_are_read_eight_at_once_and_digested_in_order(house: Opening, large: bytes) -> None:
+    home = await fast(house, large)
+    [upload] = await request(home.bert, large)
+    slow = SlowStore(home.runtime.store)
+    possession = replace(home.runtime.services.possession, store=cast(ObjectStore, slow))
+    upload_id = id_of(upload["id"], "Upload")
+    assert upload_id is not None
+    shown = await possession.answer(home.bert.user, upload_id, prove(upload, large))
+    assert shown.status is MediaStatus.READY
+    assert slow.most_at_once == READS_AT_ONCE

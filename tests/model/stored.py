@@ -42,10 +42,10 @@ from db.models import (
 )
 from pipeline.facts import CorruptInputError, ImageFacts, ImageRenditions, RenditionFile
 from services import image_steps, possession
-from services.errors import QuotaExceeded, Refusal, Rejected
+from services.errors import QuotaExceeded, Refusal, Rejected, StorageUnavailable
 from services.keys import public_key, renditions_prefix, staging_key
 from services.known_bytes import Dedup
-from services.parts import part_length, part_size
+from services.parts import missing_parts, part_length, part_size
 from services.reconciliation import Difference, Reconciliation
 from services.repeated_requests import RequestedUpload
 from services.upload_requests import Blocks, UploadRequest
@@ -162,7 +162,7 @@ class StoredBytes:
             return [data] if await self._put(target, data) else []
         if not isinstance(target, PartsTarget):
             return []
-        missing = (await self._services.parts.missing(media, upload))[:at_most]
+        missing = (await self._missing(media, upload))[:at_most]
         if not missing:
             return []
         taken = []
@@ -172,6 +172,12 @@ class StoredBytes:
             if await self._put(part.put, body):
                 taken.append(body)
         return taken
+
+    async def _missing(self, media: Media, upload: Upload) -> list[int]:
+        [listing] = await self._services.part_listings.of([upload])
+        if isinstance(listing, StorageUnavailable):
+            raise listing
+        return [] if listing.is_whole else missing_parts(media, upload, listing.parts)
 
     async def send_meanwhile(self, owner: User, upload_id: UUID, data: bytes) -> list[bytes]:
         """As `send`, while anything else may happen to the upload."""
@@ -188,7 +194,7 @@ class StoredBytes:
             return [(target, data)]
         if not isinstance(target, PartsTarget):
             return []
-        missing = await self._services.parts.missing(media, upload)
+        missing = await self._missing(media, upload)
         if not missing:
             return []
         length = part_size(len(data))

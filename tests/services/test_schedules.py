@@ -58,7 +58,7 @@ async def test_a_worker_that_starts_does_what_is_due_only_later(
     counter = Counter(due=HOURLY)
     async with doing_chores(database_url, [counter.chore("first")]):
         await counter.reaches(1)
-    await connection.execute("UPDATE pgqueuer_schedules SET last_run = now() - interval '3 s'")
+    await connection.execute("UPDATE pgqueuer_schedules SET last_run = now() - interval '61 min'")
     async with AsyncExitStack() as stack:
         await start(stack, database_url, counter)
         await counter.reaches(2)
@@ -66,6 +66,41 @@ async def test_a_worker_that_starts_does_what_is_due_only_later(
     assert len(counter.runs) == 2
     [next_run] = await connection.fetch("SELECT next_run FROM pgqueuer_schedules")
     assert (next_run["next_run"].minute, next_run["next_run"].second) == (0, 0)
+
+
+async def test_workers_that_start_after_a_run_add_none(database_url: str, connection: Connection) -> None:
+    counter = Counter(due=HOURLY)
+    async with doing_chores(database_url, [counter.chore("first")]):
+        await counter.reaches(1)
+    await connection.execute("UPDATE pgqueuer_schedules SET last_run = now() - interval '3 s'")
+    async with AsyncExitStack() as stack:
+        await start(stack, database_url, counter)
+        await asyncio.sleep(2)
+    assert len(counter.runs) == 1
+
+
+@pytest.mark.parametrize("seconds", [-10, 10])
+async def test_workers_whose_clocks_differ_from_the_servers_keep_to_its_ticks(
+    database_url: str, connection: Connection, seconds: int
+) -> None:
+    """By their own clocks a tick would come at another second for each of them."""
+    for name in ("now", "clock_timestamp"):
+        await connection.execute(
+            f"CREATE FUNCTION public.{name}() RETURNS timestamptz LANGUAGE sql VOLATILE"
+            f" AS $$SELECT pg_catalog.{name}() + interval '{seconds} s'$$"
+        )
+    database = await connection.fetchval("SELECT current_database()")
+    await connection.execute(f'ALTER DATABASE "{database}" SET search_path = public, pg_catalog')
+    counter = Counter()
+    next_runs = set()
+    async with AsyncExitStack() as stack:
+        await start(stack, database_url, counter)
+        for count in range(2, 5):
+            await counter.reaches(count)
+            await asyncio.sleep(0.1)
+            next_runs.add(await connection.fetchval("SELECT next_run FROM pgqueuer_schedules"))
+    assert [run.second % PERIOD for run in next_runs] == [0] * 3
+    assert counter.most_at_once == 1
 
 
 async def test_the_chore_of_a_killed_worker_is_taken_over(database_url: str, connection: Connection) -> None:

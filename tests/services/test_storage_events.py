@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from app.sqs_queue import QueueAddress, region_of
-from app.storage_events import StorageEvents
+from app.storage_events import AT_ONCE, Pauses, StorageEvents
 from db.models import MediaStatus, User
 from db.sessions import Sessions
 from pubsub.doorbell import Doorbell
@@ -94,7 +94,9 @@ def uploads(sessions: Sessions, store: BucketStore, doorbell: Doorbell) -> Uploa
 async def following(
     address: QueueAddress, arrived: Callable[[str], Awaitable[bool]], *, bucket: str | None = None
 ) -> AsyncIterator[StorageEvents]:
-    follower = StorageEvents(arrived=arrived, bucket=bucket, visible_after=VISIBLE_AFTER, pauses=(0.05, 0.2))
+    follower = StorageEvents(
+        arrived=arrived, bucket=bucket, visible_after=VISIBLE_AFTER, pauses=Pauses(0.05, 0.2)
+    )
     task = asyncio.create_task(follower.follow(address))
     try:
         yield follower
@@ -266,6 +268,79 @@ async def test_test_events_other_events_and_other_objects_are_removed(
         await events.is_empty()
     assert await events.buried() == []
     assert await statuses_of(sessions, [upload]) == [MediaStatus.UPLOADING]
+
+
+async def test_a_message_that_takes_long_holds_no_other_back(events: BucketWithEvents) -> None:
+    release = asyncio.Event()
+
+    async def arrived(key: str) -> bool:
+        if key == "the/slow":
+            await release.wait()
+        return False
+
+    await events.send(created("media", "the/slow"))
+    for number in range(15):
+        await events.send(created("media", f"quick/{number}"))
+    async with following(events.address, arrived):
+        await events.comes_to(1, seconds=15)
+        await events.send(created("media", "quick/later"))
+        await events.comes_to(2)
+        await events.comes_to(1, seconds=15)
+        release.set()
+        await events.is_empty()
+
+
+async def test_a_message_that_fails_rests_nobody(events: BucketWithEvents) -> None:
+    """Not for its first failure nor for its next ones: it comes again when it is visible again."""
+    seen: list[str] = []
+
+    async def arrived(key: str) -> bool:
+        seen.append(key)
+        if key == "the/failing":
+            raise RuntimeError("a defect")
+        return False
+
+    follower = Restless(arrived=arrived, bucket=None, visible_after=VISIBLE_AFTER)
+    follower.rests = []
+    await events.send(created("media", "the/failing"))
+    task = asyncio.create_task(follower.follow(events.address))
+    async with asyncio.timeout(20):
+        while seen.count("the/failing") < 3:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+    await events.send(created("media", "some/key"))
+    async with asyncio.timeout(5):
+        while "some/key" not in seen:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+    assert follower.rests == []
+    await follower.stop(task)
+
+
+async def test_where_all_messages_fail_the_pauses_grow_until_one_is_dealt_with(
+    events: BucketWithEvents,
+) -> None:
+    away = True
+
+    async def arrived(key: str) -> bool:
+        if away:
+            raise StorageUnavailable("away")
+        return False
+
+    follower = Restless(arrived=arrived, bucket=None, visible_after=VISIBLE_AFTER)
+    follower.rests = []
+    for number in range(3 * AT_ONCE):
+        await events.send(created("media", f"some/{number}"))
+    task = asyncio.create_task(follower.follow(events.address))
+    async with asyncio.timeout(20):
+        while len(follower.rests) < 3:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+    assert follower.rests[:3] == [1, 2, 4]
+    away = False
+    await events.is_empty()
+    rests = len(follower.rests)
+    await events.send(created("media", "some/more"))
+    await events.is_empty()
+    assert len(follower.rests) == rests
+    await follower.stop(task)
 
 
 class Restless(StorageEvents):
