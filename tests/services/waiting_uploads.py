@@ -62,11 +62,12 @@ def finalizing_of(uploads: Uploads) -> Finalizing:
     )
 
 
-async def request_uploads(uploads: Uploads, owner: User, count: int = 1) -> list[Upload]:
-    """Uploads of `BYTES`, requested in one call."""
+async def request_uploads(
+    uploads: Uploads, owner: User, count: int = 1, *, size: int = len(BYTES)
+) -> list[Upload]:
+    """Uploads of `size` bytes, requested in one call."""
     requests = [
-        UploadRequest(filename=f"{number}.jpg", mime_type="image/jpeg", size=len(BYTES))
-        for number in range(count)
+        UploadRequest(filename=f"{number}.jpg", mime_type="image/jpeg", size=size) for number in range(count)
     ]
     made: list[Upload] = []
     for answer in await uploads.request(owner, requests):
