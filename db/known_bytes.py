@@ -5,6 +5,7 @@ collector locks it FOR UPDATE, so one of the two comes first and the other sees 
 """
 
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
@@ -117,24 +118,46 @@ async def share_blocks(session: AsyncSession, blob_id: UUID, owner_id: UUID) -> 
     await session.exec(insert(BlobBlock).from_select(columns, rows).on_conflict_do_nothing())
 
 
+class StoredBlock(NamedTuple):
+    """Block `number`, from 1, of the object under `key`, which has `size` bytes in all."""
+
+    key: str
+    size: int
+    number: int
+
+
 async def find_blocks(
     session: AsyncSession, owner_id: UUID, sha256s: Collection[bytes]
-) -> dict[bytes, tuple[BlobBlock, Blob]]:
-    """Where the owner's media hold blocks of these hashes: one place for each that is known."""
-    holds = exists().where(
-        col(Media.blob_id) == col(BlobBlock.blob_id),
-        col(Media.owner_id) == owner_id,
-        col(Media.held_bytes) > 0,
-    )
-    statement = (
-        select(BlobBlock, Blob)
-        .join(Blob, col(Blob.id) == col(BlobBlock.blob_id))
+) -> dict[bytes, StoredBlock]:
+    """Where the owner's media hold blocks of these hashes: one place for each that is known.
+
+    Whether a media holds a blob is asked once, however many of its blocks are found.
+    """
+    found = (
+        select(col(BlobBlock.blob_id), col(BlobBlock.number), col(BlobBlock.sha256))
         .where(
             col(BlobBlock.owner_id) == owner_id,
             col(BlobBlock.sha256) == func.any(literal(list(sha256s), ARRAY(LargeBinary))),
-            holds,
         )
-        .ext(distinct_on(col(BlobBlock.sha256)))
-        .order_by(col(BlobBlock.sha256), col(BlobBlock.blob_id), col(BlobBlock.number))
+        .cte("found")
     )
-    return {block.sha256: (block, blob) for block, blob in (await session.exec(statement)).all()}
+    distinct = select(found.c.blob_id).distinct().subquery()
+    holds = exists().where(
+        col(Media.blob_id) == distinct.c.blob_id,
+        col(Media.owner_id) == owner_id,
+        col(Media.held_bytes) > 0,
+    )
+    held = (
+        select(col(Blob.id), col(Blob.key), col(Blob.size))
+        .join(distinct, distinct.c.blob_id == col(Blob.id))
+        .where(holds)
+        .cte("held")
+    )
+    statement = (
+        select(found.c.sha256, held.c.key, held.c.size, found.c.number)
+        .join(held, held.c.id == found.c.blob_id)
+        .ext(distinct_on(found.c.sha256))
+        .order_by(found.c.sha256, found.c.blob_id, found.c.number)
+    )
+    rows = (await session.exec(statement)).all()
+    return {sha256: StoredBlock(key=key, size=size, number=number) for sha256, key, size, number in rows}

@@ -98,12 +98,12 @@ class Delta:
             _Copy(
                 number=number,
                 length=part_length(size, number),
-                source=blob.key,
-                offset=(block.number - 1) * part_size(blob.size),
+                source=block.key,
+                offset=(block.number - 1) * part_size(block.size),
             )
             for number, digest in enumerate(digests, 1)
             if digest in known
-            for block, blob in [known[digest]]
+            for block in [known[digest]]
             # Else the claim is wrong: the last block of a file can't be a whole part of another.
-            if part_length(blob.size, block.number) == part_length(size, number)
+            if part_length(block.size, block.number) == part_length(size, number)
         ]

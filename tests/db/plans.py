@@ -91,6 +91,10 @@ def _written(value: Any) -> str:
     match value:
         case bool() | int():
             return str(value)
+        case bytes():
+            return f"'\\x{value.hex()}'::bytea"
+        case [bytes(), *_]:
+            return f"ARRAY[{', '.join(map(_written, value))}]"
         case list():
             return f"'{{{','.join(map(str, value))}}}'"
         case str() | UUID() | datetime():
