@@ -24,7 +24,7 @@ def counts(shown: Terminal) -> dict[str, int]:
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
     path = tmp_path / "beach.jpg"
-    path.write_bytes(pictures.jpeg(400, 300))
+    path.write_bytes(pictures.unlike_all_others(pictures.jpeg(400, 300)))
     return path
 
 
