@@ -3,10 +3,10 @@
 How long a call may take when the store hangs, with the timeouts of `S3Options` (3 s to connect, 30 s without
 a byte of the answer):
 
-    a call that moves no bytes       connect + read + 5 s, all tries together: 38 s
+    a call that moves no bytes       connect + read / 2 + 2 s, all tries together: 20 s
     copies and completions           three tries of connect + read, and the pauses: 105 s; 10 minutes where
                                      the store shows that it works on it
-    a part of ours on its way        38 s and a second for each 128 KiB
+    a part of ours on its way        20 s and a second for each 128 KiB
     with an open breaker             nothing: refused at once
 """
 

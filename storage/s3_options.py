@@ -65,5 +65,8 @@ class S3Options:
 
     @property
     def call_seconds(self) -> float:
-        """After this time a call that moves no bytes is given up, tried again or not."""
-        return (self.connect_timeout + self.read_timeout).total_seconds() + 5
+        """After this time a call that moves no bytes is given up, tried again or not.
+
+        Half of what a copy may be silent for: somebody waits for the answer.
+        """
+        return (self.connect_timeout + self.read_timeout / 2).total_seconds() + 2
