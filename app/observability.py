@@ -41,7 +41,7 @@ class Observability:
         async def observe(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status = int(message["status"])  # some set an enum, whose name the log would show
             await send(message)
 
         try:
