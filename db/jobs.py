@@ -15,6 +15,7 @@ from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 _JOBS = table("pgqueuer", column("entrypoint"), column("payload"))
+_SCHEDULES = table("pgqueuer_schedules")
 _LOG = table("pgqueuer_log", column("id"), column("created"))
 
 
@@ -59,3 +60,8 @@ async def prune_job_log(session: AsyncSession, *, older_than: datetime, limit: i
     oldest = select(_LOG.c.id).where(_LOG.c.created < older_than).limit(limit)
     result: CursorResult[*tuple[Any, ...]] = await session.exec(delete(_LOG).where(_LOG.c.id.in_(oldest)))
     return result.rowcount
+
+
+async def forget_schedules(session: AsyncSession) -> None:
+    """Nothing was ever done at its time: whoever keeps the schedules next does it all at once."""
+    await session.exec(delete(_SCHEDULES))
