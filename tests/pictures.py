@@ -34,10 +34,19 @@ _STORED = {
 }
 
 
-def unlike_all_others(jpeg: bytes) -> bytes:
-    """The same picture in a file that nobody has uploaded before: with a comment (ITU-T T.81, B.2.4.5)."""
-    comment = uuid4().bytes
-    return jpeg[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + jpeg[2:]
+def unlike_all_others(picture: bytes) -> bytes:
+    """The same JPEG or PNG, also a damaged one, in a file that nobody has sent before; others as they are.
+
+    By a comment behind the first marker (ITU-T T.81, B.2.4.5), or a text behind the header (PNG, 11.3.4.3).
+    """
+    name = uuid4().hex.encode()
+    if picture.startswith(b"\xff\xd8"):
+        return picture[:2] + b"\xff\xfe" + (len(name) + 2).to_bytes(2, "big") + name + picture[2:]
+    if picture.startswith(b"\x89PNG"):
+        text = b"tEXt" + b"Comment\0" + name
+        chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
+        return picture[:33] + chunk + picture[33:]
+    return picture
 
 
 def jpeg(

@@ -30,7 +30,7 @@ async def test_while_uploads_go_on_everything_that_was_ready_is_in_it(
     service: Service, client: Client, operations: Operations, archive: Path, start_service: StartService
 ) -> None:
     before = {size: pictures.png(200 + size, 150) for size in range(4)}
-    ids = {await client.upload(data): data for data in before.values()}
+    ids = {await client.upload(data, anew=False): data for data in before.values()}
     for media_id in ids:
         await client.becomes_ready(media_id)
     more: dict[str, bytes] = {}
@@ -39,7 +39,7 @@ async def test_while_uploads_go_on_everything_that_was_ready_is_in_it(
     async def go_on() -> None:
         while not enough.is_set():
             data = pictures.png(300 + len(more), 200)
-            more[await client.upload(data)] = data
+            more[await client.upload(data, anew=False)] = data
 
     uploading = asyncio.create_task(go_on())
     said = await operations.backup(service.data_dir, archive, "--json")

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from tests import pictures
@@ -20,7 +21,7 @@ REQUEST = """mutation ($input: RequestUploadInput!) { requestUpload(input: $inpu
     media { id } userErrors { code } } }"""
 
 PICTURE = pictures.jpeg(640, 480)
-CLAIMS = {
+CLAIMS: dict[str, Any] = {
     "sha256": hashlib.sha256(PICTURE).hexdigest(),
     "visibility": "PUBLIC",
     "clientMutationId": "once",
