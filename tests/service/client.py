@@ -207,7 +207,7 @@ class Client:
         **claims: object,
     ) -> str:
         """Request, PUT, finalize; the media's id. `anew`: of bytes that the service can't know."""
-        if anew:
+        if anew and "sha256" not in claims:
             data = pictures.unlike_all_others(data)
         claims.setdefault("sha256", hashlib.sha256(data).hexdigest())
         requested = await self.request_upload(data, filename, mime_type, **claims)

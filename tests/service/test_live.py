@@ -46,11 +46,12 @@ async def send(client: Client, requested: Requested, data: bytes) -> None:
 
 
 async def test_one_media_is_seen_through_its_whole_life(client: Client) -> None:
-    requested = await client.request_upload(SMALL)
+    picture = pictures.unlike_all_others(SMALL)
+    requested = await client.request_upload(picture)
     stream = client.follow_media(requested.media_id)
     following = asyncio.create_task(stream.to_the_end())
     await until(lambda: stream.events, why="There is no snapshot.")
-    await send(client, requested, SMALL)
+    await send(client, requested, picture)
     await following
     assert stream.told == WHOLE_LIFE
     assert stream.versions(requested.media_id) == ITS_VERSIONS
@@ -60,10 +61,11 @@ async def test_one_media_is_seen_through_its_whole_life(client: Client) -> None:
 
 
 async def test_what_happened_while_the_socket_was_cut_is_told_afterwards(client: Client) -> None:
-    requested = await client.request_upload(SMALL)
+    picture = pictures.unlike_all_others(SMALL)
+    requested = await client.request_upload(picture)
     stream = client.follow_media(requested.media_id)
     await stream.read(seen(1))
-    await send(client, requested, SMALL)
+    await send(client, requested, picture)
     await stream.read(seen(2))
     await client.becomes_ready(requested.media_id)
     await stream.to_the_end()
@@ -82,7 +84,8 @@ async def test_a_socket_cut_twice_loses_and_repeats_nothing(client: Client) -> N
 
 
 async def follow_with_cuts(client: Client, cuts: Sequence[int]) -> Stream:
-    requested = await client.request_upload(SMALL)
+    picture = pictures.unlike_all_others(SMALL)
+    requested = await client.request_upload(picture)
     stream = client.follow_media(requested.media_id)
 
     async def follow() -> None:
@@ -92,7 +95,7 @@ async def follow_with_cuts(client: Client, cuts: Sequence[int]) -> Stream:
 
     following = asyncio.create_task(follow())
     await until(lambda: stream.events)
-    await send(client, requested, SMALL)
+    await send(client, requested, picture)
     await following
     return stream
 
@@ -101,11 +104,12 @@ async def follow_with_cuts(client: Client, cuts: Sequence[int]) -> Stream:
 async def test_a_server_killed_while_processing_goes_on_where_it_was(
     service: Service, client: Client
 ) -> None:
-    requested = await client.request_upload(SLOW)
+    picture = pictures.unlike_all_others(SLOW)
+    requested = await client.request_upload(picture)
     stream = client.follow_media(requested.media_id)
     following = asyncio.create_task(stream.to_the_end(seconds=90))
     await until(lambda: stream.events)
-    await send(client, requested, SLOW)
+    await send(client, requested, picture)
     child = await service.stops_while_rendering()
     await until(lambda: stream.told == WHOLE_LIFE[:2])
 
@@ -159,11 +163,12 @@ async def test_a_killed_postgresql_comes_back_under_the_service(service: Service
 async def test_a_postgresql_killed_in_the_middle_of_a_step_costs_no_picture(
     service: Service, client: Client
 ) -> None:
-    requested = await client.request_upload(SLOW)
+    picture = pictures.unlike_all_others(SLOW)
+    requested = await client.request_upload(picture)
     stream = client.follow_media(requested.media_id)
     following = asyncio.create_task(stream.to_the_end(seconds=90))
     await until(lambda: stream.events)
-    await send(client, requested, SLOW)
+    await send(client, requested, picture)
     child = await service.stops_while_rendering()
     proc.kill(service.postmaster())
     proc.go_on(child)
