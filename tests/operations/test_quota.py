@@ -12,7 +12,7 @@ async def test_a_quota_is_set_shown_and_taken_back(
     service: Service, client: Client, operations: Operations
 ) -> None:
     picture = pictures.jpeg()
-    await client.upload(picture)
+    await client.upload(picture, anew=False)
 
     async def run(*arguments: str) -> dict[str, object]:
         said = await operations.run("quota", *arguments, "--json", DARKROOM_DATA_DIR=str(service.data_dir))

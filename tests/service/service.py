@@ -197,6 +197,10 @@ class Service:
         finally:
             await connection.close()
 
+    async def make_chores_overdue(self) -> None:
+        """Whoever starts next does them all at once, as after a day without any worker."""
+        await self.fetch("UPDATE pgqueuer_schedules SET last_run = now() - interval '1 day'")
+
     def leftovers(self) -> list[str]:
         """What lies in the directories that are only used while something is in work."""
         working = [path for path in (self.data_dir / "work").glob("*/*") if path.name != ".lock"]

@@ -121,7 +121,7 @@ async def test_a_media_that_is_deleted_in_mid_job_leaves_nothing_behind(
     await is_ended(child)
     await until(lambda: service.leftovers() == [])
     await service.fetch("UPDATE deletion_outbox SET not_before = now()")
-    await service.fetch("UPDATE pgqueuer_schedules SET last_run = now() - interval '1 day'")  # overdue
+    await service.make_chores_overdue()
     service.kill9()
     await service.restart()
     objects = service.data_dir / "objects"

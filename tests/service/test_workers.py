@@ -219,14 +219,16 @@ async def test_a_worker_lost_each_time_fails_the_media(service: Service, client:
 
 
 async def test_a_step_whose_job_has_vanished_is_queued_anew(service: Service, client: Client) -> None:
-    """The chores find it, which a worker does when it starts and once a minute."""
+    """The chores find it, which are done at each tick, and by a worker that starts after one was missed."""
     media_id = await client.upload(SLOW)
     await service.stops_while_rendering()
     await service.fetch("DELETE FROM pgqueuer")
     await service.fetch("UPDATE processing_steps SET updated_at = now() - interval '31 s'")
+    await service.make_chores_overdue()
     service.kill9()
     await service.restart()
-    await client.becomes_ready(media_id)
+    # Killed while it did the chores, a worker's successor gets them after 30 s and at a tick.
+    await client.becomes_ready(media_id, seconds=120)
     story = await Story.of(service, media_id)
     is_told_once(story)
     assert story.attempts["renditions"] == (2, 0)
