@@ -275,6 +275,9 @@ class Media(SQLModel, table=True):
     failure_code: FailureCode | None = Field(default=None, sa_type=_text_enum(FailureCode))
     failure_message: str | None = Field(default=None, sa_type=Text)
     failure_step: str | None = Field(default=None, sa_type=Text)
+    #: Of a CHECKSUM_MISMATCH: the two hashes in lower-case hex; null where it was found before revision 0005.
+    failure_expected: str | None = Field(default=None, sa_type=Text)
+    failure_actual: str | None = Field(default=None, sa_type=Text)
     created_at: datetime = Field(default_factory=utc_now, sa_type=_TIMESTAMP)
     updated_at: datetime = Field(default_factory=utc_now, sa_type=_TIMESTAMP)
     ready_at: datetime | None = Field(default=None, sa_type=_TIMESTAMP)

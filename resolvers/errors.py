@@ -10,6 +10,7 @@ from strawberry.extensions import MaskErrors
 
 from schema.enums import ErrorCode
 from schema.errors import (
+    ChecksumMismatchError,
     ConflictError,
     GenericError,
     InvalidInputError,
@@ -20,6 +21,7 @@ from schema.errors import (
 )
 from schema.scalars import BigInt
 from services.errors import (
+    ChecksumMismatch,
     Conflict,
     Forbidden,
     InvalidInput,
@@ -64,6 +66,10 @@ def _user_error(refusal: Refusal) -> UserError:
             )
         case PartsMissing():
             return PartsMissingError(code=code, message=refusal.message, path=path, missing=refusal.missing)
+        case ChecksumMismatch(expected=str(expected), actual=str(actual)):
+            return ChecksumMismatchError(
+                code=code, message=refusal.message, path=path, expected=expected, actual=actual
+            )
         case InvalidInput():
             return InvalidInputError(code=code, message=refusal.message, path=path)
         case NotFound():

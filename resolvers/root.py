@@ -11,6 +11,7 @@ from resolvers import tags as tag_resolvers
 from resolvers import uploads as upload_resolvers
 from resolvers.execution import EXTENSIONS, DarkroomSchema
 from schema.errors import (
+    ChecksumMismatchError,
     ConflictError,
     GenericError,
     InvalidInputError,
@@ -127,6 +128,7 @@ schema = DarkroomSchema(
     subscription=Subscription,
     types=[
         Rendition,
+        ChecksumMismatchError,
         GenericError,
         InvalidInputError,
         NotFoundError,

@@ -39,6 +39,15 @@ class PartsMissingError(UserError):
     missing: list[int] = strawberry.field(description="The numbers of the parts to send.")
 
 
+@strawberry.type(description="The stored bytes have another hash than was announced: request a new upload.")
+class ChecksumMismatchError(UserError):
+    expected: str = strawberry.field(
+        description="The SHA-256 that was expected, in lower-case hex: of the whole file, or of the block "
+        "that `message` names."
+    )
+    actual: str = strawberry.field(description="The SHA-256 of what is stored, in lower-case hex.")
+
+
 @strawberry.type(description="The thing is in a state that forbids this.")
 class ConflictError(UserError):
     current_version: int = strawberry.field(description="The version that the media has now.")

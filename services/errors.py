@@ -13,6 +13,7 @@ Refusal
 ├── QuotaExceeded
 ├── ChallengeFailed
 ├── SizeMismatch
+├── ChecksumMismatch
 ├── UploadExpired
 └── StorageUnavailable
 
@@ -102,7 +103,14 @@ class SizeMismatch(Refusal):
 
 
 class ChecksumMismatch(Refusal):
+    """`expected` and `actual`, of the same bytes, in lower-case hex; None where they were not kept."""
+
     code = "CHECKSUM_MISMATCH"
+
+    def __init__(self, message: str, *path: str, expected: str | None, actual: str | None) -> None:
+        super().__init__(message, *path)
+        self.expected = expected
+        self.actual = actual
 
 
 class UploadExpired(Refusal):

@@ -228,7 +228,12 @@ def _refuse_mismatch(media: Media) -> None:
     if media.failure_code is FailureCode.SIZE_MISMATCH:
         raise SizeMismatch(media.failure_message or "", UPLOAD_ID)
     if media.failure_code is FailureCode.CHECKSUM_MISMATCH:
-        raise ChecksumMismatch(media.failure_message or "", UPLOAD_ID)
+        raise ChecksumMismatch(
+            media.failure_message or "",
+            UPLOAD_ID,
+            expected=media.failure_expected,
+            actual=media.failure_actual,
+        )
 
 
 def _nothing_stored() -> ObjectMissing:

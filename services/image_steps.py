@@ -122,6 +122,8 @@ async def _fetch(
         raise ClaimMismatch(
             FailureCode.CHECKSUM_MISMATCH,
             f"The stored file has the SHA-256 {fetched.sha256}, and {sha256} was announced.",
+            expected=sha256,
+            actual=fetched.sha256,
         )
     return path, fetched
 
@@ -133,6 +135,8 @@ def _check_blocks(stored: Sequence[str], claimed: Sequence[str]) -> None:
             raise ClaimMismatch(
                 FailureCode.CHECKSUM_MISMATCH,
                 f"Block {number} of the stored file has the SHA-256 {found}, and {announced} was announced.",
+                expected=announced,
+                actual=found,
             )
 
 

@@ -333,6 +333,8 @@ def _failed(failure: StepFailure, step: ProcessingStep) -> dict[str, Any]:
         "failure_code": failure.code,
         "failure_message": failure.message,
         "failure_step": step.name,
+        "failure_expected": failure.expected,
+        "failure_actual": failure.actual,
     }
 
 

@@ -48,6 +48,8 @@ class ProcessingControl:
                 failure_code=None,
                 failure_message=None,
                 failure_step=None,
+                failure_expected=None,
+                failure_actual=None,
             )
             await restart_processing(session, media, steps, names or ())
         await self.doorbell.ring()

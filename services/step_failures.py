@@ -29,31 +29,46 @@ _OF_THE_BYTES: dict[type[Exception], FailureCode] = {
 
 
 class ClaimMismatch(Exception):
-    """The stored bytes are not what the client announced."""
+    """The stored bytes are not what was announced.
 
-    def __init__(self, code: FailureCode, message: str) -> None:
+    Where their hash isn't, `expected` and `actual` are the two that were compared, in lower-case hex.
+    """
+
+    def __init__(
+        self, code: FailureCode, message: str, *, expected: str | None = None, actual: str | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code
+        self.expected = expected
+        self.actual = actual
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepFailure:
     """`try_again`: while attempts are left. `message` is for the owner of the media.
 
-    With `store_is_away` nothing was wrong with the step: the attempt does not count, and `store_pause` says
-    when the next one is due.
+    `expected` and `actual` are those of a `ClaimMismatch`. With `store_is_away` nothing was wrong with the
+    step: the attempt does not count, and `store_pause` says when the next one is due.
     """
 
     code: FailureCode
     message: str
     try_again: bool
     store_is_away: bool = False
+    expected: str | None = None
+    actual: str | None = None
 
 
 def failure_of(error: Exception) -> StepFailure:
     """A sentence about the bytes is passed on; one about the inside of the service is not."""
     if isinstance(error, ClaimMismatch):
-        return StepFailure(code=error.code, message=str(error), try_again=False)
+        return StepFailure(
+            code=error.code,
+            message=str(error),
+            try_again=False,
+            expected=error.expected,
+            actual=error.actual,
+        )
     for kind, code in _OF_THE_BYTES.items():
         if isinstance(error, kind):
             return StepFailure(code=code, message=str(error), try_again=False)

@@ -41,7 +41,8 @@ REQUEST_UPLOADS = """
 FINALIZE = """
     mutation ($id: ID!) { finalizeUpload(uploadId: $id) {
       media { id version status failure { code message } }
-      userErrors { __typename code message path ... on ConflictError { currentVersion } }
+      userErrors { __typename code message path ... on ConflictError { currentVersion }
+        ... on ChecksumMismatchError { expected actual } }
     } }
 """
 

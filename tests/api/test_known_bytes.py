@@ -265,9 +265,19 @@ async def test_bytes_of_another_hash_are_refused_whenever_they_are_finalized(hou
         await session.exec(update(Media).values(sha256="0" * 64, version=3))
     await run_steps(home.runtime)
     payload = await home.anna.finalize(answer["upload"]["id"])
-    [error] = payload["userErrors"]
-    assert (payload["media"], error["code"], error["path"]) == (None, "CHECKSUM_MISMATCH", ["uploadId"])
-    assert SHA256 in error["message"]
+    assert payload == {
+        "media": None,
+        "userErrors": [
+            {
+                "__typename": "ChecksumMismatchError",
+                "code": "CHECKSUM_MISMATCH",
+                "message": f"The stored file has the SHA-256 {SHA256}, and {'0' * 64} was announced.",
+                "path": ["uploadId"],
+                "expected": "0" * 64,
+                "actual": SHA256,
+            }
+        ],
+    }
     assert await home.anna.finalize(answer["upload"]["id"]) == payload
 
 

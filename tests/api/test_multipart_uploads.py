@@ -44,7 +44,8 @@ UPLOAD = """
 """
 FINALIZE = """
     mutation ($id: ID!) { finalizeUpload(uploadId: $id) { media { id status version }
-      userErrors { __typename code message path ... on PartsMissingError { missing } } } }
+      userErrors { __typename code message path ... on PartsMissingError { missing }
+        ... on ChecksumMismatchError { expected actual } } } }
 """
 
 FAILURE = "query ($id: ID!) { media(id: $id) { failure { code message } } }"
@@ -120,6 +121,27 @@ async def test_a_file_in_parts_becomes_ready(house: Opening, data: bytes) -> Non
     shown = await media(home.anna, answer["media"]["id"])
     assert (shown["status"], shown["sha256"]) == ("READY", hashlib.sha256(data).hexdigest())
     assert [each async for each in home.runtime.store.list_multiparts("")] == []
+
+
+async def test_a_wrong_hash_of_a_file_in_parts_is_found_by_the_service(house: Opening, data: bytes) -> None:
+    """No store hashes an object as a whole that came in parts."""
+    home = await opened(house)
+    announced, stored = "AB" * 32, hashlib.sha256(data).hexdigest()
+    answer = await request(home.anna, sha256=announced)
+    upload_id = answer["upload"]["id"]
+    await send(home.anna, upload_id, data, 1, 2, 3)
+    assert (await finalize(home.anna, upload_id))["userErrors"] == []
+    await run_steps(home.runtime)
+    failure = (await home.anna.graphql(FAILURE, id=answer["media"]["id"]))["media"]["failure"]
+    told = {
+        "__typename": "ChecksumMismatchError",
+        **failure,
+        "path": ["uploadId"],
+        "expected": announced.lower(),
+        "actual": stored,
+    }
+    for _ in range(2):
+        assert await finalize(home.anna, upload_id) == {"media": None, "userErrors": [told]}
 
 
 async def test_what_was_received_is_what_the_store_lists(house: Opening, data: bytes) -> None:
@@ -321,6 +343,15 @@ async def test_blocks_that_are_not_as_claimed_are_a_failure_where_the_store_comp
     assert failure["message"] == (
         f"Block 2 of the stored file has the SHA-256 {claimed[1]}, and {'0' * 64} was announced."
     )
+    assert (await finalize(home.bert, answer["upload"]["id"]))["userErrors"] == [
+        {
+            "__typename": "ChecksumMismatchError",
+            **failure,
+            "path": ["uploadId"],
+            "expected": "0" * 64,
+            "actual": claimed[1],
+        }
+    ]
     # Given up: one copy of the bytes is counted and kept.
     assert (await home.bert.graphql("{ viewer { usedBytes } }"))["viewer"]["usedBytes"] == SIZE
     await collect(home.runtime)

@@ -303,6 +303,19 @@ async def test_bytes_that_are_not_those_announced_are_not_tried_again(client: Cl
     assert_conflict(await cancel(client, requested.media_id), 3, "FAILED: only PROCESSING")
 
 
+async def test_hashes_that_were_not_kept_are_not_told(client: Client) -> None:
+    """As of media that failed before the revision 0005."""
+    requested = await client.upload()
+    await fail(client, requested.media_id, "inspect", "CHECKSUM_MISMATCH")
+    told = {
+        "__typename": "GenericError",
+        "code": "CHECKSUM_MISMATCH",
+        "message": "x",
+        "path": ["uploadId"],
+    }
+    assert await client.finalize(requested.upload_id) == {"media": None, "userErrors": [told]}
+
+
 async def test_bytes_that_failed_may_be_tried_again_and_fail_again(client: Client) -> None:
     data = b"not a picture, whatever it says"
     requested = await client.upload(data)

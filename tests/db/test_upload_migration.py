@@ -186,3 +186,4 @@ async def test_no_media_was_changed_by_it(upgraded: AsyncEngine) -> None:
     assert await _fetch(upgraded, "SELECT media_id FROM publication_changes") == []
     uploads = await _fetch(upgraded, "SELECT is_stored, part_size, multipart_id, block_sha256s FROM uploads")
     assert set(uploads) == {(False, None, None, None)}
+    assert set(await _fetch(upgraded, "SELECT failure_expected, failure_actual FROM media")) == {(None, None)}
