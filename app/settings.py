@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.setting_sentences import sentence
-from services.known_bytes import Dedup
+from services.dedup import Dedup
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 

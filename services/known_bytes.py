@@ -8,7 +8,6 @@ What others have it may use only once the bytes were shown: sent and verified, o
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -20,24 +19,12 @@ from db.known_bytes import find_known, lock_hash, save_blocks
 from db.media import change_several
 from db.models import Blob, Media, MediaEventType, MediaKind, MediaStatus, User, Visibility, utc_now
 from pipeline.recipe import RECIPE
+from services.dedup import Dedup
 from services.processing_steps import start_processing
 from services.publications import queue_publications
 from services.upload_requests import CleanUploadRequest
 from services.upload_rows import COLLECTION_GRACE
 from storage.objects import FetchedObject
-
-
-class Dedup(StrEnum):
-    """Whose equal bytes are kept once: those of one owner, or those of all."""
-
-    OWNER = "owner"
-    GLOBAL = "global"
-    #: And a challenge may save the sending of what somebody else has sent.
-    GLOBAL_FAST = "global-fast"
-
-    @property
-    def is_global(self) -> bool:
-        return self is not Dedup.OWNER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

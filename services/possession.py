@@ -32,8 +32,9 @@ from db.sessions import Sessions
 from db.tags import hold_tags
 from pubsub.doorbell import Doorbell
 from services import validation
+from services.dedup import Dedup
 from services.errors import ChallengeFailed, InvalidInput
-from services.known_bytes import Dedup, show_known
+from services.known_bytes import show_known
 from services.parts import storage_refusals
 from services.repeated_requests import RequestedUpload
 from services.upload_requests import CleanUploadRequest

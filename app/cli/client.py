@@ -299,9 +299,12 @@ def cancel(ids: Ids, json: Json = False, url: Url = None) -> None:
 
 
 def _origin(url: str | None) -> str:
+    """Where the service is; the settings are read only where nobody says it."""
+    if url:
+        return url
     from app.settings import read_settings
 
-    return url or read_settings().origin
+    return read_settings().origin
 
 
 @contextmanager

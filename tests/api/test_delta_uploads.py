@@ -11,7 +11,7 @@ import pytest
 from sqlmodel import select
 
 from db.models import BlobBlock
-from services.known_bytes import Dedup
+from services.dedup import Dedup
 from services.parts import part_count, part_length, part_size
 from tests.api.client import Client, Json
 from tests.api.house import House, Opening, media

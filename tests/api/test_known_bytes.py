@@ -11,7 +11,7 @@ from sqlmodel import col, select
 from db.models import Blob, DeletionOutbox, Media, ProcessingStep, Rendition
 from pipeline.recipe import RECIPE
 from schema.ids import id_of
-from services.known_bytes import Dedup
+from services.dedup import Dedup
 from services.reconciliation import Difference, Reconciliation, Report
 from storage.errors import StorageUnavailableError
 from tests import pictures

@@ -12,7 +12,7 @@ from sqlmodel import select
 
 from db.models import MediaStatus, PossessionChallenge
 from schema.ids import id_of
-from services.known_bytes import Dedup
+from services.dedup import Dedup
 from services.possession import MAX_CHALLENGES, MIN_CHALLENGED_BYTES, RANGE_BYTES, RANGES, READS_AT_ONCE
 from storage.objects import ObjectStore
 from tests.api.client import Client, Json

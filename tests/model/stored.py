@@ -42,9 +42,9 @@ from db.models import (
 )
 from pipeline.facts import CorruptInputError, ImageFacts, ImageRenditions, RenditionFile
 from services import image_steps, possession
+from services.dedup import Dedup
 from services.errors import QuotaExceeded, Refusal, Rejected, StorageUnavailable
 from services.keys import public_key, renditions_prefix, staging_key
-from services.known_bytes import Dedup
 from services.parts import missing_parts, part_length, part_size
 from services.reconciliation import Difference, Reconciliation
 from services.repeated_requests import RequestedUpload

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 
 from db.models import User
-from services.known_bytes import Dedup
+from services.dedup import Dedup
 from services.repeated_requests import RequestedUpload
 from storage.objects import MIN_PART_BYTES, SignedPut
 from tests.model.stored import BROKEN, RunningStored, StoredBytes, blocks_of, sha256

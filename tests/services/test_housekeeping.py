@@ -27,10 +27,11 @@ from db.steps import stranded_steps, touch_step
 from pipeline.limits import ImageLimits
 from pubsub.doorbell import Doorbell
 from services.cdn import NoCdn
+from services.dedup import Dedup
 from services.delta import Delta
 from services.housekeeping import REMOVAL_LEASE, Housekeeping
 from services.keys import original_key
-from services.known_bytes import Dedup, KnownBytes
+from services.known_bytes import KnownBytes
 from services.parts import Parts
 from services.possession import Possession
 from services.processing import Processing

@@ -35,9 +35,9 @@ from db.possession import hold_shared
 from pipeline.facts import ImageFacts
 from pipeline.recipe import RECIPE
 from services import image_steps, known_bytes, possession
+from services.dedup import Dedup
 from services.errors import ChallengeFailed
 from services.keys import original_key
-from services.known_bytes import Dedup
 from services.possession import RANGE_BYTES
 from services.repeated_requests import RequestedUpload
 from services.upload_requests import UploadRequest

@@ -10,10 +10,11 @@ from db.jobs import jobs_of
 from db.models import Media, MediaEvent, MediaStatus, ProcessingStep, Role, Upload, User, new_id
 from db.sessions import Sessions, create_engine, create_sessions
 from pubsub.doorbell import Doorbell
+from services.dedup import Dedup
 from services.delta import Delta
 from services.errors import Rejected
 from services.finalizing import Finalizing
-from services.known_bytes import Dedup, KnownBytes
+from services.known_bytes import KnownBytes
 from services.parts import Parts
 from services.possession import Possession
 from services.processing_steps import STEP_ENTRYPOINT
