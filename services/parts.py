@@ -142,7 +142,7 @@ class Parts:
             return True
         with storage_refusals():
             try:
-                await self.store.list_parts(upload.key, upload.multipart_id)
+                await self.store.check_multipart(upload.key, upload.multipart_id)
             except MultipartMissingError:
                 if await self.store.head(upload.key) is not None:
                     return False

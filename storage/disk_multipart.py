@@ -74,8 +74,7 @@ class DiskMultiparts:
         `SizeMismatchError`, `ChecksumMismatchError`, `StorageFullError`, and whatever `chunks` raises; then
         the part is as it was. Cancelled at the very end, it may be stored all the same.
         """
-        check_private_key(grant.key)
-        await self._locked(grant.key, grant.upload_id, lambda directory: None)
+        await self.check_multipart(grant.key, grant.upload_id)
         async with incoming_file(self._objects.incoming, ["sha256"]) as file:
             async with aclosing(body_blocks(chunks, grant.byte_size)) as blocks:
                 async for block in blocks:
@@ -87,12 +86,15 @@ class DiskMultiparts:
         check_private_key(key)
         return [_stored(part) for part in await self._parts(key, upload_id)]
 
+    async def check_multipart(self, key: str, upload_id: str) -> None:
+        check_private_key(key)
+        await self._locked(key, upload_id, lambda directory: None)
+
     async def copy_part(
         self, key: str, upload_id: str, number: int, *, source: str, offset: int, length: int
     ) -> StoredPart:
-        check_private_key(key)
         check_part_number(number)
-        await self._locked(key, upload_id, lambda directory: None)
+        await self.check_multipart(key, upload_id)
         async with (
             opened_object(self._objects, source) as opened,
             incoming_file(self._objects.incoming, ["sha256"]) as file,

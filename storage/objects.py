@@ -295,6 +295,10 @@ class ObjectStore(Protocol):
         """
         ...
 
+    async def check_multipart(self, key: str, upload_id: str) -> None:
+        """Raise `MultipartMissingError` where there is no such upload (any more); many parts cost no more."""
+        ...
+
     async def copy_part(
         self, key: str, upload_id: str, number: int, *, source: str, offset: int, length: int
     ) -> StoredPart:

@@ -202,6 +202,10 @@ class S3Store:
         check_private_key(key)
         return await s3_multipart.list_parts(self._client, key, upload_id)
 
+    async def check_multipart(self, key: str, upload_id: str) -> None:
+        check_private_key(key)
+        await s3_multipart.check(self._client, key, upload_id)
+
     async def copy_part(
         self, key: str, upload_id: str, number: int, *, source: str, offset: int, length: int
     ) -> StoredPart:

@@ -49,6 +49,11 @@ async def list_parts(client: S3Client, key: str, upload_id: str) -> list[StoredP
         marker = int(answer["NextPartNumberMarker"])
 
 
+async def check(client: S3Client, key: str, upload_id: str) -> None:
+    """Raise MultipartMissingError where the upload has ended or was never begun."""
+    await _parts_page(client, key, upload_id, MaxParts=1)
+
+
 async def copy_part(
     client: S3Client,
     key: str,
@@ -81,7 +86,7 @@ async def copy_part(
 async def complete(client: S3Client, key: str, upload_id: str, parts: Sequence[StoredPart]) -> None:
     """Make the object where nothing is stored under the key, and end the upload."""
     # S3 answers 200 again to whoever completes a finished upload, whatever has become of the object since.
-    await _parts_page(client, key, upload_id, MaxParts=1)
+    await check(client, key, upload_id)
     condition = {}
     if client.options.conditional_writes:
         condition["IfNoneMatch"] = "*"

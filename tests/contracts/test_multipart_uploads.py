@@ -86,6 +86,7 @@ async def test_parts_come_in_any_order_and_at_once(running: RunningStore, tmp_pa
 
 async def test_what_was_received_is_what_the_store_lists(running: RunningStore) -> None:
     upload_id = await begin(running)
+    await running.store.check_multipart(KEY, upload_id)
     assert await running.store.list_parts(KEY, upload_id) == []
     answer = await send_part(running, KEY, upload_id, 2, LAST)
     [part] = await running.store.list_parts(KEY, upload_id)
@@ -240,6 +241,8 @@ async def test_after_an_abort_no_part_is_taken(running: RunningStore) -> None:
     with pytest.raises(MultipartMissingError):
         await running.store.list_parts(KEY, upload_id)
     with pytest.raises(MultipartMissingError):
+        await running.store.check_multipart(KEY, upload_id)
+    with pytest.raises(MultipartMissingError):
         await running.store.complete_multipart(KEY, upload_id, parts, content_type=TYPE)
     assert await keys(running) == []
 
@@ -251,6 +254,8 @@ async def test_an_abort_forgets_the_upload_and_can_be_done_twice(running: Runnin
     assert await multiparts(running) == []
     with pytest.raises(MultipartMissingError):
         await running.store.list_parts(KEY, upload_id)
+    with pytest.raises(MultipartMissingError):
+        await running.store.check_multipart(KEY, upload_id)
 
 
 @pytest.mark.needs("answers_ended_uploads")
@@ -260,6 +265,8 @@ async def test_after_completing_the_upload_has_ended(running: RunningStore, tmp_
     assert (await send_part(running, KEY, upload_id, 1, LAST[:-1] + b"?")).status_code == 404
     with pytest.raises(MultipartMissingError):
         await running.store.list_parts(KEY, upload_id)
+    with pytest.raises(MultipartMissingError):
+        await running.store.check_multipart(KEY, upload_id)
     with pytest.raises(MultipartMissingError):
         await running.store.complete_multipart(KEY, upload_id, parts, content_type=TYPE)
     await running.store.abort_multipart(KEY, upload_id)
@@ -333,8 +340,11 @@ async def test_an_upload_id_is_of_use_under_its_own_key_only(running: RunningSto
     with pytest.raises(MultipartMissingError):
         await running.store.list_parts(OTHER, upload_id)
     with pytest.raises(MultipartMissingError):
+        await running.store.check_multipart(OTHER, upload_id)
+    with pytest.raises(MultipartMissingError):
         await running.store.complete_multipart(OTHER, upload_id, parts, content_type=TYPE)
     await running.store.abort_multipart(OTHER, upload_id)
+    await running.store.check_multipart(KEY, upload_id)
     assert await running.store.list_parts(KEY, upload_id) == parts
     assert await keys(running) == []
 
@@ -346,6 +356,8 @@ async def test_an_id_that_was_never_given_is_no_upload(running: RunningStore, up
     part = StoredPart(number=1, byte_size=1, etag="d41d8cd98f00b204e9800998ecf8427e", sha256=None)
     with pytest.raises(MultipartMissingError):
         await running.store.list_parts(KEY, upload_id)
+    with pytest.raises(MultipartMissingError):
+        await running.store.check_multipart(KEY, upload_id)
     with pytest.raises(MultipartMissingError):
         await running.store.complete_multipart(KEY, upload_id, [part], content_type=TYPE)
     await running.store.abort_multipart(KEY, upload_id)
