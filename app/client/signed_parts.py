@@ -1,6 +1,7 @@
 """Addresses for the parts of one upload: asked for a few at a time, shortly before they are needed."""
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -12,8 +13,10 @@ from app.client.targets import Target
 #: An address lives for five minutes; one that waited this long is better asked for again.
 _FRESH_SECONDS = 120.0
 
-#: Enough that signing doesn't show, few enough that a slow line uses them in time.
-_AT_ONCE = 16
+#: At first so few that a slow line uses them in time; twice as many whenever those were used quickly, up to
+#: what one call may ask for.
+_FEW, _MOST = 16, 100
+_QUICK_SECONDS = 15.0
 
 #: What the service answers for an upload that takes no more parts.
 _ENDED = frozenset({"CONFLICT", "UPLOAD_EXPIRED", "NOT_FOUND"})
@@ -36,6 +39,7 @@ class SignedParts:
         self._places = {number: place for place, number in enumerate(numbers)}
         self._signed: dict[int, Target] = {}
         self._signing = asyncio.Lock()
+        self._at_once, self._signed_at = _FEW, -math.inf
 
     async def take(self, number: int, *, renew: bool) -> Target:
         """With `renew` one that was signed after the call.
@@ -52,7 +56,8 @@ class SignedParts:
 
     async def _sign_from(self, number: int, *, alone: bool) -> None:
         place = self._places[number]
-        answer = await self._sign(self._upload_id, self._numbers[place : place + (1 if alone else _AT_ONCE)])
+        count = 1 if alone else self._next_count()
+        answer = await self._sign(self._upload_id, self._numbers[place : place + count])
         if isinstance(answer, dict):
             self._signed.update(answer)
             return
@@ -60,3 +65,9 @@ class SignedParts:
         if any(error.code in _ENDED for error in answer):
             raise UploadGoneError(said)
         raise TransferRefusedError(said)
+
+    def _next_count(self) -> int:
+        now = time.monotonic()
+        quick = now - self._signed_at < _QUICK_SECONDS
+        self._at_once, self._signed_at = min(2 * self._at_once, _MOST) if quick else _FEW, now
+        return self._at_once
