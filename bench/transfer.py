@@ -59,11 +59,11 @@ async def measure(home: Installation, *, rounds: int, byte_size: int) -> Result:
             for _ in range(rounds):
                 alter(file, noise)
                 ours.append(await run_ours(running_service.origin, home, file))
-                await asyncio.to_thread(empty, s3())
+                await asyncio.to_thread(empty, s3(), byte_size)
                 same.append(await run_theirs(endpoint, home, file, PART_BYTES, CONNECTIONS))
-                await asyncio.to_thread(empty, s3())
+                await asyncio.to_thread(empty, s3(), byte_size)
                 defaults.append(await run_theirs(endpoint, home, file, 0, 0))
-                await asyncio.to_thread(empty, s3())
+                await asyncio.to_thread(empty, s3(), byte_size)
     file.unlink()
     return result(byte_size, ours, same, defaults)
 
@@ -106,19 +106,10 @@ async def timed(command: Sequence[str], environment: Mapping[str, str]) -> tuple
 
 @asynccontextmanager
 async def store(home: Installation) -> AsyncIterator[str]:
-    """ministack, which checks signatures and hashes as S3 does; it keeps everything in its memory."""
     port = free_port()
-    environment = {
-        **clean_environment(),
-        "HOME": str(home.directory),
-        "GATEWAY_PORT": str(port),
-        "SERVICES": "s3",
-        "IOT_MTLS_ENABLED": "0",
-        "SFTP_ENABLED": "0",
-        "PYTHONWARNINGS": "ignore",
-    }
-    command = [sys.executable, "-m", "hypercorn", "-w", "0", "-b", f"127.0.0.1:{port}", "ministack.app:app"]
-    async with running(command, environment=environment, log=home.directory / "store.log", port=port):
+    command = [sys.executable, "-m", "bench.lean_store", str(port)]
+    log = home.directory / "store.log"
+    async with running(command, environment=clean_environment(), log=log, port=port):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -129,15 +120,16 @@ def settings(endpoint: str) -> Mapping[str, str]:
         "DARKROOM_S3_REGION": REGION,
         "DARKROOM_S3_ACCESS_KEY_ID": KEYS["AWS_ACCESS_KEY_ID"],
         "DARKROOM_S3_SECRET_ACCESS_KEY": KEYS["AWS_SECRET_ACCESS_KEY"],
-        # It puts the parts together in the one thread that answers everything.
-        "DARKROOM_S3_READ_TIMEOUT": "120",
     }
 
 
-def empty(s3: Any) -> None:
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
-        for entry in page.get("Contents", []):
-            s3.delete_object(Bucket=BUCKET, Key=entry["Key"])
+def empty(s3: Any, byte_size: int) -> None:
+    """Raises RuntimeError unless a whole file was there."""
+    entries = s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])
+    if byte_size not in [entry["Size"] for entry in entries]:
+        raise RuntimeError("The store does not hold the file.")
+    for entry in entries:
+        s3.delete_object(Bucket=BUCKET, Key=entry["Key"])
 
 
 def write(path: Path, noise: random.Random, byte_size: int) -> None:
@@ -182,7 +174,7 @@ def result(byte_size: int, ours: Sequence[Run], same: Sequence[Run], defaults: S
     ]
     return Result(
         title="transfer: a file in parts to S3",
-        method=f"{byte_size:,} bytes to ministack in turn, {len(ours)} rounds; a process each, whole.",
+        method=f"{byte_size:,} bytes to a lean store in turn, {len(ours)} rounds; a process each, whole.",
         columns=["client", "MB/s", "wall, s", "CPU of the client, s"],
         rows=rows,
         samples={f"{name}, wall": [run.wall for run in runs] for name, runs in names.items()},
