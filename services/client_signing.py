@@ -14,7 +14,7 @@ from db.models import Media, Upload, UploadStatus, User, utc_now
 from db.sessions import Sessions
 from services.client_requests import ClientRequest, Multipart, PutPart, PutWhole, operation
 from services.errors import InvalidInput, NotFound
-from services.parts import Parts, claimed_sha256, part_count, part_length
+from services.parts import Parts, claimed_sha256, part_count, part_length, storage_refusals
 from services.uploads import PartsTarget, Uploads
 from storage.errors import InvalidKeyError
 from storage.keys import check_private_key
@@ -32,7 +32,8 @@ class ClientSigning:
         """Sign what serves to send the bytes that were announced, in the way that `upload.target` says.
 
         May be repeated. An address lives as long as was asked for, but no longer than our others. Raises
-        NotFound for a key without an upload of the owner's that waits for bytes, InvalidInput for all else.
+        NotFound for a key without an upload of the owner's that waits for bytes, StorageUnavailable,
+        InvalidInput for all else.
         """
         wanted = operation(request)
         media, upload = await self._find(owner, request.key)
@@ -83,14 +84,15 @@ class ClientSigning:
         if not 1 <= part.number <= count:
             raise InvalidInput(f"partNumber must be from 1 to {count:,}, not {part.number:,}.", "partNumber")
         await self._bind(upload, part.multipart_id)
-        return self.store.sign_part(
-            upload.key,
-            part.multipart_id,
-            part.number,
-            byte_size=part_length(media.size, part.number),
-            sha256=claimed_sha256(upload, part.number),
-            expires_in=lifetime,
-        )
+        with storage_refusals():
+            return self.store.sign_part(
+                upload.key,
+                part.multipart_id,
+                part.number,
+                byte_size=part_length(media.size, part.number),
+                sha256=claimed_sha256(upload, part.number),
+                expires_in=lifetime,
+            )
 
     async def _sign_multipart(
         self, media: Media, upload: Upload, wanted: Multipart, lifetime: timedelta
@@ -100,13 +102,14 @@ class ClientSigning:
             _check_unopened(upload)
         else:
             await self._bind(upload, wanted.multipart_id)
-        return self.store.sign_multipart_request(
-            wanted.request,
-            upload.key,
-            upload_id=wanted.multipart_id,
-            content_type=media.mime_type,
-            expires_in=lifetime,
-        )
+        with storage_refusals():
+            return self.store.sign_multipart_request(
+                wanted.request,
+                upload.key,
+                upload_id=wanted.multipart_id,
+                content_type=media.mime_type,
+                expires_in=lifetime,
+            )
 
     async def _bind(self, upload: Upload, multipart_id: str) -> None:
         bound = upload.multipart_id or await self.parts.bind(upload, multipart_id)

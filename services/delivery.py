@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from db.models import Blob, Media, Publication, Rendition
 from services.errors import InvalidInput
 from services.keys import public_key
+from services.parts import storage_refusals
 from storage.objects import Disposition, SignedGet
 from storage.read_addresses import ReadAddresses
 
@@ -26,7 +27,8 @@ class Delivery:
     def original(self, media: Media, blob: Blob, disposition: Disposition) -> SignedGet | None:
         """The bytes as they came; None before an upload was finalized and once they were given up.
 
-        They are untrusted for as long as they live, so they are never shown inline (InvalidInput).
+        They are untrusted for as long as they live, so they are never shown inline (InvalidInput). Raises
+        StorageUnavailable where nothing can be signed now.
         """
         if disposition is Disposition.INLINE:
             raise InvalidInput(
@@ -35,24 +37,35 @@ class Delivery:
             )
         if blob.etag is None or media.held_bytes == 0:
             return None
-        return self.addresses.sign_get(
+        return self._sign(
             blob.key,
-            disposition=disposition,
+            disposition,
             filename=media.filename,
             content_type=media.detected_mime_type or "application/octet-stream",
-            expires_in=self.address_lifetime,
         )
 
     def rendition(self, rendition: Rendition, publication: Publication | None) -> Address:
-        """The public address once all copies of the media that shows it are there, else a signed one."""
+        """The public address once all copies of the media that shows it are there, else a signed one.
+
+        Raises StorageUnavailable where nothing can be signed now; a public address takes no signature.
+        """
         if publication is not None:
             key = public_key(publication.prefix, rendition.key)
             return Address(url=self.addresses.public_url(key), expires_at=None)
-        signed = self.addresses.sign_get(
+        signed = self._sign(
             rendition.key,
-            disposition=Disposition.INLINE,
+            Disposition.INLINE,
             filename=rendition.key.rpartition("/")[2],
             content_type=rendition.mime_type,
-            expires_in=self.address_lifetime,
         )
         return Address(url=signed.url, expires_at=signed.expires_at)
+
+    def _sign(self, key: str, disposition: Disposition, *, filename: str, content_type: str) -> SignedGet:
+        with storage_refusals():
+            return self.addresses.sign_get(
+                key,
+                disposition=disposition,
+                filename=filename,
+                content_type=content_type,
+                expires_in=self.address_lifetime,
+            )

@@ -78,20 +78,21 @@ class Parts:
             )
         multipart_id = await self.open(media, upload)
         remaining = upload.expires_at - utc_now()
-        return [
-            SignedPart(
-                number=number,
-                put=self.store.sign_part(
-                    upload.key,
-                    multipart_id,
-                    number,
-                    byte_size=part_length(media.size, number),
-                    sha256=claimed_sha256(upload, number),
-                    expires_in=max(timedelta(seconds=1), min(self.address_lifetime, remaining)),
-                ),
-            )
-            for number in numbers
-        ]
+        with storage_refusals():
+            return [
+                SignedPart(
+                    number=number,
+                    put=self.store.sign_part(
+                        upload.key,
+                        multipart_id,
+                        number,
+                        byte_size=part_length(media.size, number),
+                        sha256=claimed_sha256(upload, number),
+                        expires_in=max(timedelta(seconds=1), min(self.address_lifetime, remaining)),
+                    ),
+                )
+                for number in numbers
+            ]
 
     async def open(self, media: Media, upload: Upload) -> str:
         """The id of the store's multipart upload, begun now if none is bound. Raises StorageUnavailable."""

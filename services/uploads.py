@@ -36,7 +36,7 @@ from services.errors import Conflict, InvalidInput, NotFound, QuotaExceeded, Rej
 from services.formats import kind_of
 from services.known_bytes import KnownBytes, claims_of, show_all_known
 from services.lost_bytes import find_unusable
-from services.parts import MULTIPART_BYTES, Parts, part_count, part_size
+from services.parts import MULTIPART_BYTES, Parts, part_count, part_size, storage_refusals
 from services.possession import Possession
 from services.quotas import Quotas
 from services.repeated_requests import RequestedUpload, answer_repeated, find_repeated
@@ -216,7 +216,8 @@ class Uploads:
     def target(self, media: Media, upload: Upload, *, lifetime: timedelta | None = None) -> Target | None:
         """Where the bytes go, an address freshly signed; None once the upload has ended.
 
-        `lifetime` is the address's, if that is less than ours.
+        `lifetime` is the address's, if that is less than ours. Raises StorageUnavailable where nothing can be
+        signed now.
         """
         if upload.is_stored:
             return StoredTarget(media_id=media.id)
@@ -225,14 +226,16 @@ class Uploads:
             return None
         if upload.part_size is not None:
             return PartsTarget(part_size=upload.part_size, part_count=part_count(media.size))
-        return self.store.sign_put(
-            upload.key,
-            content_type=media.mime_type,
-            byte_size=media.size,
-            sha256=media.sha256,
-            md5=upload.md5,
-            expires_in=min(lifetime or self.limits.address_lifetime, self.limits.address_lifetime, remaining),
-        )
+        ours = min(self.limits.address_lifetime, remaining)
+        with storage_refusals():
+            return self.store.sign_put(
+                upload.key,
+                content_type=media.mime_type,
+                byte_size=media.size,
+                sha256=media.sha256,
+                md5=upload.md5,
+                expires_in=ours if lifetime is None else min(ours, lifetime),
+            )
 
     async def abort(self, owner: User, upload_id: UUID) -> tuple[Media, Upload]:
         """End the upload: the media is FAILED/CANCELLED, the collector removes what was stored. Repeatable.
