@@ -16,7 +16,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from storage.disk_addresses import DiskAddresses
 from storage.disk_incoming import probe, sweep
 from storage.disk_multipart import DiskMultiparts
 from storage.disk_objects import OpenObject, object_info, opened_object
@@ -56,19 +55,24 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class DiskStore(DiskAddresses, DiskMultiparts):
+class DiskStore(DiskMultiparts):
     """The `ObjectStore` below the directory `root`, served at `base_url` (the public address of `/objects`).
 
     `secret` (at least 32 bytes) is the same in all processes of an installation. The constructor creates the
-    directory if needed and blocks for that moment.
+    directory if needed and blocks for that moment. Whoever serves the store verifies addresses by `signer`.
     """
 
     def __init__(self, root: Path, *, base_url: str, secret: bytes, clock: Clock = utc_now) -> None:
-        DiskAddresses.__init__(self, DiskSigner(base_url=base_url, secret=secret, clock=clock))
+        self.signer = signer = DiskSigner(base_url=base_url, secret=secret, clock=clock)
+        self.public_url = signer.public_url
+        self.sign_get = signer.sign_get
+        self.sign_put = signer.sign_put
+        self.sign_part = signer.multipart.sign_part
+        self.sign_multipart_request = signer.multipart.sign_request
         self._clock = clock
         with translated():
             self._tree = DiskTree(root)
-        DiskMultiparts.__init__(self, self._tree, clock)
+        super().__init__(self._tree, clock)
 
     async def head(self, key: str) -> ObjectInfo | None:
         check_key(key)

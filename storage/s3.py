@@ -32,17 +32,7 @@ from botocore.loaders import create_loader
 from storage import s3_multipart
 from storage.errors import ObjectChangedError, ObjectMissingError, StorageUnavailableError
 from storage.keys import check_key, check_prefix, check_private_key, is_key
-from storage.objects import (
-    Disposition,
-    FetchedObject,
-    MultipartRequest,
-    ObjectInfo,
-    OpenMultipart,
-    SignedGet,
-    SignedPut,
-    SignedRequest,
-    StoredPart,
-)
+from storage.objects import FetchedObject, ObjectInfo, OpenMultipart, StoredPart
 from storage.promises import check_block_size, check_part_number, check_part_range, check_read
 from storage.response_headers import check_content_type
 from storage.s3_breaker import CircuitBreaker
@@ -75,48 +65,13 @@ class S3Store:
 
     def __init__(self, client: S3Client, signer: S3Signer) -> None:
         self._client = client
-        self._signer = signer
+        self.public_url = signer.public_url
+        self.sign_get = signer.sign_get
+        self.sign_put = signer.sign_put
+        self.sign_part = signer.sign_part
+        self.sign_multipart_request = signer.sign_multipart_request
         self._check = StoreCheck(client)
         self._bucket_seen_at = -float("inf")
-
-    def sign_put(
-        self,
-        key: str,
-        *,
-        content_type: str,
-        byte_size: int,
-        sha256: str | None,
-        md5: str | None,
-        expires_in: timedelta,
-    ) -> SignedPut:
-        return self._signer.sign_put(
-            key,
-            content_type=content_type,
-            byte_size=byte_size,
-            sha256=sha256,
-            md5=md5,
-            expires_in=expires_in,
-        )
-
-    def sign_get(
-        self,
-        key: str,
-        *,
-        disposition: Disposition,
-        filename: str,
-        content_type: str,
-        expires_in: timedelta,
-    ) -> SignedGet:
-        return self._signer.sign_get(
-            key,
-            disposition=disposition,
-            filename=filename,
-            content_type=content_type,
-            expires_in=expires_in,
-        )
-
-    def public_url(self, key: str) -> str:
-        return self._signer.public_url(key)
 
     async def head(self, key: str) -> ObjectInfo | None:
         check_key(key)
@@ -170,33 +125,6 @@ class S3Store:
         check_private_key(key)
         check_content_type(content_type)
         return await s3_multipart.create(self._client, key, content_type, checksums=part_hashes)
-
-    def sign_part(
-        self,
-        key: str,
-        upload_id: str,
-        number: int,
-        *,
-        byte_size: int,
-        sha256: str | None,
-        expires_in: timedelta,
-    ) -> SignedPut:
-        return self._signer.sign_part(
-            key, upload_id, number, byte_size=byte_size, sha256=sha256, expires_in=expires_in
-        )
-
-    def sign_multipart_request(
-        self,
-        request: MultipartRequest,
-        key: str,
-        *,
-        upload_id: str | None,
-        content_type: str,
-        expires_in: timedelta,
-    ) -> SignedRequest:
-        return self._signer.sign_multipart_request(
-            request, key, upload_id=upload_id, content_type=content_type, expires_in=expires_in
-        )
 
     async def list_parts(self, key: str, upload_id: str) -> Sequence[StoredPart]:
         check_private_key(key)
