@@ -14,7 +14,7 @@ from db.known_bytes import find_blocks
 from db.models import Media, Upload, UploadStatus, User
 from db.sessions import Sessions
 from services.errors import Refusal
-from services.parts import Parts, part_length, part_size
+from services.parts import Parts, block_digests, part_length, part_size
 from services.repeated_requests import RequestedUpload
 from storage.errors import StorageError
 from storage.objects import ObjectStore
@@ -26,8 +26,6 @@ MAX_COPIES = 16
 
 #: How long one call may copy, for all its files.
 COPY_SECONDS = 20.0
-
-_SHA256_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +49,8 @@ class Delta:
         try:
             async with asyncio.timeout(COPY_SECONDS):
                 for each in requested:
-                    if each.upload.block_sha256s and each.upload.status is UploadStatus.PENDING:
-                        await self._fill(owner, each.media, each.upload, each.upload.block_sha256s)
+                    if each.upload.status is UploadStatus.PENDING:
+                        await self._fill(owner, each.media, each.upload)
         except TimeoutError:
             log.info("blocks_not_all_copied", owner=str(owner.id), seconds=COPY_SECONDS)
         except (StorageError, Refusal) as error:
@@ -61,8 +59,8 @@ class Delta:
             # The uploads are requested, whatever it was: what is not copied is asked for.
             log.warning("blocks_not_all_copied", owner=str(owner.id), exc_info=True)
 
-    async def _fill(self, owner: User, media: Media, upload: Upload, claimed: bytes) -> None:
-        copies = await self._copies(owner, media.size, claimed)
+    async def _fill(self, owner: User, media: Media, upload: Upload) -> None:
+        copies = await self._copies(owner, media.size, block_digests(upload))
         if not copies:
             return
         multipart_id = await self.parts.open(media, upload)
@@ -90,8 +88,10 @@ class Delta:
         except StorageError as error:
             log.info("block_not_copied", upload=str(upload.id), number=copy.number, error=repr(error))
 
-    async def _copies(self, owner: User, size: int, claimed: bytes) -> list[_Copy]:
-        digests = [claimed[i : i + _SHA256_BYTES] for i in range(0, len(claimed), _SHA256_BYTES)]
+    async def _copies(self, owner: User, size: int, digests: Sequence[bytes]) -> list[_Copy]:
+        """One for each of these blocks, of a file of `size` bytes, that is stored already."""
+        if not digests:
+            return []
         async with self.sessions() as session:
             known = await find_blocks(session, owner.id, set(digests))
         return [

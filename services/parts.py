@@ -179,15 +179,22 @@ def missing_parts(media: Media, upload: Upload, received: Sequence[StoredPart]) 
 
 def claimed_sha256(upload: Upload, number: int) -> str | None:
     """In lower-case hex; None where the client claimed none."""
-    if upload.block_sha256s is None:
-        return None
-    return upload.block_sha256s[(number - 1) * _SHA256_BYTES : number * _SHA256_BYTES].hex()
+    return None if upload.block_sha256s is None else _digest(upload.block_sha256s, number).hex()
 
 
 def block_sha256s(upload: Upload) -> list[str]:
     """The claims of all parts, as `claimed_sha256`; none where the client claimed none."""
+    return [digest.hex() for digest in block_digests(upload)]
+
+
+def block_digests(upload: Upload) -> list[bytes]:
+    """As `block_sha256s`, of 32 bytes each."""
     claims = upload.block_sha256s or b""
-    return [claims[at : at + _SHA256_BYTES].hex() for at in range(0, len(claims), _SHA256_BYTES)]
+    return [_digest(claims, number) for number in range(1, len(claims) // _SHA256_BYTES + 1)]
+
+
+def _digest(claims: bytes, number: int) -> bytes:
+    return claims[(number - 1) * _SHA256_BYTES : number * _SHA256_BYTES]
 
 
 @contextmanager
