@@ -222,6 +222,8 @@ def _services(
             sessions=sessions,
             store=store,
             uploads=uploads,
+            parts=parts,
+            possession=possession,
             processing=processing,
             publications=publications,
             tag_deletion=tag_deletion,

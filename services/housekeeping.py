@@ -18,6 +18,8 @@ from db.jobs import prune_job_log
 from db.models import utc_now
 from db.sessions import Sessions
 from services.keys import prefixes_of_blob
+from services.parts import Parts
+from services.possession import Possession
 from services.processing import Processing
 from services.publications import Publications
 from services.repeated_requests import KEY_RETENTION
@@ -63,6 +65,8 @@ class Housekeeping:
     sessions: Sessions
     store: ObjectStore
     uploads: Uploads
+    parts: Parts
+    possession: Possession
     processing: Processing
     publications: Publications
     tag_deletion: TagDeletion
@@ -79,7 +83,7 @@ class Housekeeping:
             Chore(name="prune_events", due=EVERY_TEN_MINUTES, work=self.prune_events),
             Chore(name="prune_job_log", due=EVERY_TEN_MINUTES, work=self.prune_job_log),
             Chore(name="forget_keys", due=EVERY_TEN_MINUTES, work=self.forget_keys),
-            Chore(name="forget_challenges", due=EVERY_TEN_MINUTES, work=self.uploads.possession.forget),
+            Chore(name="forget_challenges", due=EVERY_TEN_MINUTES, work=self.possession.forget),
         )
 
     async def run(self) -> None:
@@ -113,7 +117,7 @@ class Housekeeping:
     async def _remove(self, blob_id: UUID, key: str, leased_until: datetime) -> None:
         try:
             for prefix in prefixes_of_blob(key):
-                await self.uploads.parts.abort_all(prefix)
+                await self.parts.abort_all(prefix)
                 await self.store.delete([entry.key async for entry in self.store.list(prefix)])
         except Exception:
             log.warning("objects_not_removed", blob=str(blob_id), exc_info=True)

@@ -96,15 +96,12 @@ class Possession:
         for made, blob in due[: max(0, left)]:
             session.add(_challenge(owner, made.upload, blob))
 
-    async def challenge(self, media: Media, upload: Upload) -> Challenge | None:
-        """What is asked of the upload's owner; None where nothing is, or was answered already.
-
-        Nobody has to answer: the bytes may be sent all the same.
-        """
-        return (await self.challenges([(media, upload)]))[0]
-
     async def challenges(self, uploads: Sequence[tuple[Media, Upload]]) -> list[Challenge | None]:
-        """As `challenge`, for each of them in their order, by one statement at most."""
+        """What is asked of the owner of each upload, in their order, by one statement at most.
+
+        None where nothing is asked, or was answered already. Nobody has to answer: the bytes may be sent all
+        the same.
+        """
         asked = [upload.id for media, upload in uploads if self._may_challenge(media, upload)]
         if not asked:
             return [None] * len(uploads)

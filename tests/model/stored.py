@@ -221,7 +221,7 @@ class StoredBytes:
 
     async def prove(self, owner: User, upload_id: UUID, data: bytes) -> str:
         """Answer the challenge of the upload, if there is one, for somebody who holds `data`."""
-        asked = await self._services.possession.challenge(*await self._rows(upload_id))
+        [asked] = await self._services.possession.challenges([await self._rows(upload_id)])
         if asked is None:
             return "NOT_ASKED"
         ranges = b"".join(data[offset : offset + length] for offset, length in asked.ranges)

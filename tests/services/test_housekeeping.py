@@ -100,6 +100,8 @@ def housekeeping(
         sessions=sessions,
         store=store,
         uploads=uploads,
+        parts=uploads.parts,
+        possession=uploads.possession,
         processing=processing,
         publications=Publications(sessions=sessions, store=store, cdn=NoCdn()),
         tag_deletion=TagDeletion(sessions=sessions, doorbell=doorbell),

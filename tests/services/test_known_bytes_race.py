@@ -209,7 +209,7 @@ async def _prove(stored: StoredBytes, owner: User, data: Path, shared: UUID) -> 
     services = stored.runtime.services
     [made] = await services.uploads.request(owner, [REQUEST])
     assert isinstance(made, RequestedUpload)
-    asked = await services.possession.challenge(made.media, made.upload)
+    [asked] = await services.possession.challenges([(made.media, made.upload)])
     assert asked is not None
     content = await asyncio.to_thread(data.read_bytes)
     ranges = b"".join(content[offset : offset + length] for offset, length in asked.ranges)
