@@ -1,15 +1,15 @@
 """What the doctor tries on a bucket, at the endpoint that clients are given and by signed addresses.
 
-A few tiny objects are sent, read and removed beneath `doctor/` and `public/`: what a store enforces can't be
-read anywhere.
+A few tiny objects are sent and read beneath `doctor/` and `public/`, and removed again: what a store enforces
+can't be read anywhere.
 """
 
 import hashlib
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import partial
 from uuid import uuid4
 
 import aiohttp
@@ -81,14 +81,20 @@ class BucketTrial:
         if not self._behind_cdn:
             yield await self._public()
 
-    async def clean_up(self) -> None:
-        """Remove what was made, as far as the store lets it be."""
-        with suppress(StorageError):
-            await self._multipart.clean_up()
-        with suppress(StorageError):
-            await self._store.delete([self._key + end for end in ("", "-hash", "-old", "-altered")])
-        with suppress(StorageError):
-            await self._store.delete([self._public_key])
+    async def clean_up(self) -> list[Finding]:
+        """Remove what was made; a finding where the store does not let it be."""
+        refusals = []
+        for remove in self._removals():
+            try:
+                await remove()
+            except StorageError as error:
+                refusals.append(error)
+        return [_left(self._key, self._public_key, refusals[0])] if refusals else []
+
+    def _removals(self) -> Iterator[Callable[[], Awaitable[None]]]:
+        yield from self._multipart.removals()
+        yield partial(self._store.delete, [self._key + end for end in ("", "-hash", "-old", "-altered")])
+        yield partial(self._store.delete, [self._public_key])
 
     async def _download(self) -> Finding:
         signed = self._store.sign_get(
@@ -231,6 +237,16 @@ def _signed_by(store: S3Store, key: str) -> SignedPut:
 
 def _an_hour_ago() -> datetime:
     return datetime.now(UTC) - timedelta(hours=1)
+
+
+def _left(key: str, public_key: str, error: StorageError) -> Finding:
+    return problem(
+        "leftovers",
+        "What was tried could not all be removed again: tiny objects whose keys begin with "
+        f"{key} or {public_key} may stay. {error}",
+        "Let the credentials delete objects and abort multipart uploads, without which Darkroom can't free "
+        "room either, and remove these by the store's own means.",
+    )
 
 
 def _clock(answer: _Answer) -> Finding:

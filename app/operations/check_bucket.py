@@ -73,4 +73,6 @@ async def _as_clients_do(store: S3Store, settings: Settings, options: S3Options)
                 "Set DARKROOM_S3_PUBLIC_ENDPOINT_URL to the name under which clients reach the store.",
             )
         finally:
-            await trial.clean_up()
+            left = await trial.clean_up()
+        for finding in left:
+            yield finding

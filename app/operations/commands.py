@@ -106,7 +106,10 @@ def quota(
 
 
 def doctor(json: _Json = False) -> None:
-    """Look at everything that Darkroom needs, and say what is wrong and what to do. Changes nothing."""
+    """Look at everything that Darkroom needs, and say what is wrong and what to do.
+
+    Leaves all as it was: the few bytes that it writes to try the object store it removes again.
+    """
     from app.operations.doctor import main
 
     raise SystemExit(_run(main(json=json), "the rest was not looked at"))

@@ -1,7 +1,8 @@
-"""`doctor`: looks at everything that Darkroom needs, one thing at a time, and changes nothing.
+"""`doctor`: looks at everything that Darkroom needs, one thing at a time, and leaves all as it was.
 
-It must work where nothing else does, so a check is imported when its turn comes, bounded in time, and its
-own failure is a finding like any other.
+What it writes to try the object store and the decoding of pictures it removes again, and says so where it
+can't. It must work where nothing else does, so a check is imported when its turn comes, bounded in time, and
+its own failure is a finding like any other.
 """
 
 import asyncio

@@ -1,9 +1,9 @@
 """A multipart upload from its beginning to its end, tried on the bucket as clients and the service do it."""
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import timedelta
+from functools import partial
 
 from app.operations.findings import Finding, ok, problem
 from storage.errors import ObjectExistsError, StorageError
@@ -38,12 +38,11 @@ class MultipartTrial:
         yield ok("multipart", "An object can be sent in parts.")
         yield await self._second()
 
-    async def clean_up(self) -> None:
-        """End what is open and remove what was made."""
+    def removals(self) -> Iterator[Callable[[], Awaitable[None]]]:
+        """Each ends what is open, or removes what was made; it raises the store's errors."""
         for upload_id in self._upload_ids:
-            with suppress(StorageError):
-                await self._store.abort_multipart(self._key, upload_id)
-        await self._store.delete([self._key])
+            yield partial(self._store.abort_multipart, self._key, upload_id)
+        yield partial(self._store.delete, [self._key])
 
     async def _second(self) -> Finding:
         try:

@@ -62,6 +62,47 @@ async def test_a_bucket_that_was_set_up_is_well(ministack: str, bucket: str) -> 
         assert "Uploads" not in await s3.list_multipart_uploads(Bucket=bucket)
 
 
+async def test_what_was_there_is_left_as_it_was(ministack: str, bucket: str) -> None:
+    async with aws_client(ministack, "s3") as s3:
+
+        async def everything() -> tuple[Any, ...]:
+            listed = await s3.list_objects_v2(Bucket=bucket)
+            objects = [(each["Key"], each["ETag"], each["LastModified"]) for each in listed["Contents"]]
+            uploads = (await s3.list_multipart_uploads(Bucket=bucket))["Uploads"]
+            rules = (await s3.get_bucket_cors(Bucket=bucket))["CORSRules"]
+            return objects, [each["UploadId"] for each in uploads], rules
+
+        for key in ("0197/2026/11/20/blob.jpg", "doctor/who", "public/doctor"):
+            await s3.put_object(Bucket=bucket, Key=key, Body=b"somebody's")
+        await s3.create_multipart_upload(Bucket=bucket, Key="doctor/parts")
+        rule = {"AllowedMethods": ["GET"], "AllowedOrigins": ["https://other.example.com"]}
+        await s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [rule]})
+        before = await everything()
+        found = states(await check_bucket.check(settings(ministack, bucket)))
+        assert (found["public"], found["multipart"]) == (State.OK, State.OK)
+        assert await everything() == before
+
+
+@pytest.mark.parametrize(
+    ("method", "query", "left"),
+    [("POST", "delete", ["doctor/", "public/doctor-"]), ("DELETE", "uploadId=", [])],
+)
+async def test_what_cannot_be_removed_again_is_told(
+    ministack: str, bucket: str, method: str, query: str, left: list[str]
+) -> None:
+    """By credentials that may not delete objects, or not abort multipart uploads."""
+    gate = Gate(ministack, lambda request: request.method == method and query in request.url.query)
+    async with serve(lambda _: gate) as endpoint:
+        found = await check_bucket.check(settings(endpoint, bucket, s3_public_endpoint_url=ministack))
+    [finding] = [each for each in found if each.check == "leftovers"]
+    assert finding.state is State.PROBLEM
+    assert "tiny objects whose keys begin with doctor/" in finding.sentence
+    async with aws_client(ministack, "s3") as s3:
+        keys = [each["Key"] for each in (await s3.list_objects_v2(Bucket=bucket)).get("Contents", [])]
+    assert all(any(key.startswith(place) for place in left) for key in keys)
+    assert {place for place in left for key in keys if key.startswith(place)} == set(left)
+
+
 async def test_public_copies_that_strangers_can_not_read_are_found_out(ministack: str, bucket: str) -> None:
     gate = Gate(ministack, lambda request: request.method == "GET" and "X-Amz-" not in request.url.query)
     async with serve(lambda _: gate) as public:
