@@ -46,6 +46,7 @@ from services.publications import Publications
 from services.quotas import Quotas
 from services.tag_deletion import TagDeletion
 from services.tags import Tags
+from services.upload_endings import UploadEndings
 from services.uploads import UploadLimits, Uploads
 from storage.disk import DiskStore
 from storage.objects import ObjectStore
@@ -176,10 +177,12 @@ def _services(
         doorbell=doorbell,
         limits=limits,
         quotas=quotas,
-        parts=parts,
         known_bytes=known_bytes,
         possession=possession,
         delta=Delta(sessions=sessions, store=store, parts=parts),
+    )
+    upload_endings = UploadEndings(
+        sessions=sessions, doorbell=doorbell, parts=parts, grace=limits.collection_grace
     )
     processing = Processing(
         sessions=sessions,
@@ -194,6 +197,7 @@ def _services(
     tag_deletion = TagDeletion(sessions=sessions, doorbell=doorbell)
     return Services(
         uploads=uploads,
+        upload_endings=upload_endings,
         client_signing=ClientSigning(sessions=sessions, store=store, uploads=uploads, parts=parts),
         parts=parts,
         part_listings=PartListings(store=store),
@@ -221,7 +225,7 @@ def _services(
         housekeeping=Housekeeping(
             sessions=sessions,
             store=store,
-            uploads=uploads,
+            upload_endings=upload_endings,
             parts=parts,
             possession=possession,
             processing=processing,

@@ -113,8 +113,9 @@ async def answer_possession_challenge(
 
 
 async def abort_upload(info: Info, upload_id: UploadId) -> UploadPayload:
+    endings = info.context.services.upload_endings
     try:
-        media, upload = await info.context.services.uploads.abort(info.context.viewer, _row_id(upload_id))
+        media, upload = await endings.abort(info.context.viewer, _row_id(upload_id))
     except Refusal as refusal:
         return UploadPayload(user_errors=user_errors(refusal))
     return UploadPayload(upload=Upload.of(upload, media))

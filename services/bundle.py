@@ -18,12 +18,14 @@ from services.publications import Publications
 from services.quotas import Quotas
 from services.tag_deletion import TagDeletion
 from services.tags import Tags
+from services.upload_endings import UploadEndings
 from services.uploads import Uploads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     uploads: Uploads
+    upload_endings: UploadEndings
     client_signing: ClientSigning
     parts: Parts
     part_listings: PartListings

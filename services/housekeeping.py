@@ -24,7 +24,7 @@ from services.processing import Processing
 from services.publications import Publications
 from services.repeated_requests import KEY_RETENTION
 from services.tag_deletion import TagDeletion
-from services.uploads import Uploads
+from services.upload_endings import UploadEndings
 from storage.objects import ObjectStore
 
 log = structlog.get_logger()
@@ -64,7 +64,7 @@ class Chore:
 class Housekeeping:
     sessions: Sessions
     store: ObjectStore
-    uploads: Uploads
+    upload_endings: UploadEndings
     parts: Parts
     possession: Possession
     processing: Processing
@@ -75,7 +75,7 @@ class Housekeeping:
     def chores(self) -> tuple[Chore, ...]:
         """Each of its own, so that one that takes long or fails holds none of the others back."""
         return (
-            Chore(name="expire_uploads", due=EVERY_MINUTE, work=self.uploads.expire),
+            Chore(name="expire_uploads", due=EVERY_MINUTE, work=self.upload_endings.expire),
             Chore(name="requeue_steps", due=EVERY_MINUTE, work=self.processing.requeue_stranded),
             Chore(name="settle_publications", due=EVERY_MINUTE, work=self.publications.sweep),
             Chore(name="requeue_unlinking", due=EVERY_MINUTE, work=self.tag_deletion.requeue_stranded),

@@ -1,24 +1,20 @@
-"""Uploads: a signed address for the bytes, then the check that they arrived.
+"""Requesting uploads, each with a signed address for its bytes.
 
 The bytes never pass here. What the client says of them is a claim: it is signed into what the store
 enforces, and compared with the stored bytes when they are processed.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-import structlog
-from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from db.idempotency import release_keys
 from db.media import create_media
 from db.models import (
     Blob,
-    FailureCode,
     Media,
     MediaStatus,
     Upload,
@@ -32,20 +28,17 @@ from db.tags import ensure_tags, hold_tags, link_tags
 from pubsub.doorbell import Doorbell
 from services import keys
 from services.delta import Delta
-from services.errors import Conflict, InvalidInput, NotFound, QuotaExceeded, Rejected
+from services.errors import InvalidInput, QuotaExceeded, Rejected
 from services.formats import kind_of
 from services.known_bytes import KnownBytes, claims_of, show_all_known
 from services.lost_bytes import find_unusable
-from services.parts import MULTIPART_BYTES, Parts, part_count, part_size, storage_refusals
+from services.parts import MULTIPART_BYTES, part_count, part_size, storage_refusals
 from services.possession import Possession
 from services.quotas import Quotas
 from services.repeated_requests import RequestedUpload, answer_repeated, find_repeated
 from services.upload_requests import CleanUploadRequest, UploadRequest, clean_request
-from services.upload_rows import COLLECTION_GRACE, UPLOAD_ID, end_upload, find_upload, lock_upload
-from storage.errors import StorageError
+from services.upload_rows import COLLECTION_GRACE
 from storage.objects import ObjectStore, SignedPut
-
-log = structlog.get_logger()
 
 MAX_REQUESTS = 100
 
@@ -90,7 +83,6 @@ class Uploads:
     doorbell: Doorbell
     limits: UploadLimits
     quotas: Quotas
-    parts: Parts
     known_bytes: KnownBytes
     possession: Possession
     delta: Delta
@@ -236,80 +228,3 @@ class Uploads:
                 md5=upload.md5,
                 expires_in=ours if lifetime is None else min(ours, lifetime),
             )
-
-    async def abort(self, owner: User, upload_id: UUID) -> tuple[Media, Upload]:
-        """End the upload: the media is FAILED/CANCELLED, the collector removes what was stored. Repeatable.
-
-        Raises Conflict once it is finalized, NotFound.
-        """
-        found, _ = await find_upload(self.sessions, owner, upload_id)
-        async with self.sessions.begin() as session:
-            media, upload, _ = await lock_upload(session, found.id, owner.id)
-            if upload.status is UploadStatus.COMPLETED:
-                raise Conflict(
-                    "This upload is finalized already: delete the media instead.",
-                    UPLOAD_ID,
-                    current_version=media.version,
-                )
-            is_pending = upload.status is UploadStatus.PENDING
-            if is_pending:
-                await end_upload(
-                    session,
-                    media,
-                    upload,
-                    UploadStatus.ABORTED,
-                    FailureCode.CANCELLED,
-                    "The upload was aborted.",
-                    grace=self.limits.collection_grace,
-                )
-        await self.doorbell.ring()
-        if is_pending:
-            await self._forget_parts(upload)
-        return media, upload
-
-    async def expire(self, *, limit: int = 100) -> int:
-        """Fail uploads whose time is over; how many there were. Any number of workers may do so at once."""
-        async with self.sessions() as session:
-            due = await _due_uploads(session, limit)
-        for media in due:
-            with suppress(NotFound):  # deleted meanwhile
-                await self._expire(media)
-        if due:
-            await self.doorbell.ring()
-        return len(due)
-
-    async def _expire(self, found: Media) -> None:
-        async with self.sessions.begin() as session:
-            media, upload, _ = await lock_upload(session, found.id, found.owner_id)
-            if upload.status is not UploadStatus.PENDING:
-                return
-            await end_upload(
-                session,
-                media,
-                upload,
-                UploadStatus.EXPIRED,
-                FailureCode.UPLOAD_EXPIRED,
-                "The bytes did not arrive in time.",
-                grace=self.limits.collection_grace,
-            )
-        await self._forget_parts(upload)
-
-    async def _forget_parts(self, upload: Upload) -> None:
-        """At once, if the store answers; else the collector does it."""
-        if upload.part_size is None:
-            return
-        try:
-            await self.parts.abort_all(upload.key)
-        except StorageError as error:
-            log.info("parts_not_forgotten", media=str(upload.media_id), error=repr(error))
-
-
-async def _due_uploads(session: AsyncSession, limit: int) -> Sequence[Media]:
-    statement = (
-        select(Media)
-        .join(Upload, col(Upload.media_id) == col(Media.id))
-        .where(col(Upload.status) == UploadStatus.PENDING, col(Upload.expires_at) < utc_now())
-        .order_by(col(Upload.expires_at))
-        .limit(limit)
-    )
-    return (await session.exec(statement)).all()

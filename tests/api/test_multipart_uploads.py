@@ -288,7 +288,7 @@ async def test_parts_of_what_has_ended_are_forgotten(house: Opening, data: bytes
             await home.anna.abort(upload_id)
         case "expire":
             await home.service.execute("UPDATE uploads SET expires_at = now() - interval '1 second'")
-            await home.runtime.services.uploads.expire()
+            await home.runtime.services.upload_endings.expire()
         case _:
             await home.anna.graphql(DELETE, id=answer["media"]["id"])
             await collect(home.runtime)

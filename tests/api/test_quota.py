@@ -94,7 +94,7 @@ async def _end(home: House, answer: Json, end: str) -> None:
             await owner.abort(upload["id"])  # releases once
         case "expire":
             await home.service.execute("UPDATE uploads SET expires_at = now() - interval '1 second'")
-            await home.runtime.services.uploads.expire()
+            await home.runtime.services.upload_endings.expire()
         case "delete":
             await owner.graphql(DELETE, id=answer["media"]["id"])
         case _:

@@ -165,19 +165,19 @@ async def test_an_address_never_outlives_its_upload(client: Client) -> None:
 
 
 async def test_an_upload_that_ran_out_of_time_expires(client: Client) -> None:
-    await client.service.runtime.services.uploads.expire()  # what other tests have left
+    await client.service.runtime.services.upload_endings.expire()  # what other tests have left
     requested = await client.request()
     await let_time_pass(client, requested.key, "interval '25 hours'")
     [error] = (await client.finalize(requested.upload_id))["userErrors"]
     assert error["code"] == "UPLOAD_EXPIRED"
-    assert await client.service.runtime.services.uploads.expire() == 1
+    assert await client.service.runtime.services.upload_endings.expire() == 1
     media = (await client.graphql(STATUS, id=requested.media_id))["media"]
     assert (media["version"], media["status"], media["failure"]["code"]) == (2, "FAILED", "UPLOAD_EXPIRED")
     assert (await client.graphql(TARGET, id=requested.upload_id))["node"] == {
         "status": "EXPIRED",
         "target": None,
     }
-    assert await client.service.runtime.services.uploads.expire() == 0
+    assert await client.service.runtime.services.upload_endings.expire() == 0
 
 
 async def test_a_second_put_does_not_overwrite_the_first(client: Client) -> None:

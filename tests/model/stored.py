@@ -217,7 +217,7 @@ class StoredBytes:
         return await _code(self._services.finalizing.finalize(owner, upload_id))
 
     async def abort(self, owner: User, upload_id: UUID) -> str:
-        return await _code(self._services.uploads.abort(owner, upload_id))
+        return await _code(self._services.upload_endings.abort(owner, upload_id))
 
     async def prove(self, owner: User, upload_id: UUID, data: bytes) -> str:
         """Answer the challenge of the upload, if there is one, for somebody who holds `data`."""
@@ -241,7 +241,7 @@ class StoredBytes:
     async def expire(self) -> None:
         async with self.runtime.engine.begin() as connection:
             await connection.execute(text("UPDATE uploads SET expires_at = now() - interval '1 second'"))
-        await self._services.uploads.expire()
+        await self._services.upload_endings.expire()
 
     async def process(self, *, one: bool) -> None:
         with (

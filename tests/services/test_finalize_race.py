@@ -115,7 +115,7 @@ async def _send(client: Uploads, upload: Upload, file: Path) -> None:
         return
     async with client.sessions() as session:
         media = await session.get_one(Media, upload.media_id)
-    multipart_id = await client.parts.open(media, upload)
+    multipart_id = await client.delta.parts.open(media, upload)
     for number in (1, 2):
         await client.store.copy_part(
             upload.key,

@@ -28,7 +28,6 @@ from pipeline.limits import ImageLimits
 from pubsub.doorbell import Doorbell
 from services.cdn import NoCdn
 from services.dedup import Dedup
-from services.delta import Delta
 from services.housekeeping import REMOVAL_LEASE, Housekeeping
 from services.keys import original_key
 from services.known_bytes import KnownBytes
@@ -36,9 +35,8 @@ from services.parts import Parts
 from services.possession import Possession
 from services.processing import Processing
 from services.publications import Publications
-from services.quotas import Quotas
 from services.tag_deletion import TagDeletion
-from services.uploads import UploadLimits, Uploads
+from services.upload_endings import UploadEndings
 from storage.disk import DiskStore
 from storage.errors import StorageUnavailableError
 from tests.live.conftest import doorbell as doorbell
@@ -68,26 +66,11 @@ def store(tmp_path: Path) -> UnreliableStore:
     return UnreliableStore(tmp_path / "objects", base_url="http://127.0.0.1/objects", secret=b"s" * 32)
 
 
-def upload_service(kind: type[Uploads], sessions: Sessions, store: DiskStore, doorbell: Doorbell) -> Uploads:
-    parts = Parts(sessions=sessions, store=store)
-    return kind(
-        sessions=sessions,
-        store=store,
-        doorbell=doorbell,
-        limits=UploadLimits(max_bytes=100),
-        quotas=Quotas(default=None),
-        parts=parts,
-        known_bytes=KnownBytes(dedup=Dedup.OWNER),
-        possession=Possession(sessions=sessions, store=store, doorbell=doorbell, dedup=Dedup.OWNER),
-        delta=Delta(sessions=sessions, store=store, parts=parts),
-    )
-
-
 @pytest.fixture
 def housekeeping(
     sessions: Sessions, store: UnreliableStore, doorbell: Doorbell, tmp_path: Path
 ) -> Housekeeping:
-    uploads = upload_service(Uploads, sessions, store, doorbell)
+    parts = Parts(sessions=sessions, store=store)
     processing = Processing(
         sessions=sessions,
         store=store,
@@ -99,9 +82,9 @@ def housekeeping(
     return Housekeeping(
         sessions=sessions,
         store=store,
-        uploads=uploads,
-        parts=uploads.parts,
-        possession=uploads.possession,
+        upload_endings=UploadEndings(sessions=sessions, doorbell=doorbell, parts=parts),
+        parts=parts,
+        possession=Possession(sessions=sessions, store=store, doorbell=doorbell, dedup=Dedup.OWNER),
         processing=processing,
         publications=Publications(sessions=sessions, store=store, cdn=NoCdn()),
         tag_deletion=TagDeletion(sessions=sessions, doorbell=doorbell),
@@ -175,7 +158,7 @@ async def test_more_than_a_batch_is_done_in_one_round(
     assert [entry async for entry in store.list("")] == []
 
 
-class DeletedMeanwhile(Uploads):
+class DeletedMeanwhile(UploadEndings):
     """The first media that is due is deleted after it was found."""
 
     async def _expire(self, found: Media) -> None:
@@ -191,8 +174,9 @@ async def test_an_upload_that_is_deleted_while_others_expire_does_not_keep_them(
 ) -> None:
     gone = await pending_upload(sessions, owner, expired_for=timedelta(hours=2))
     kept = await pending_upload(sessions, owner, expired_for=timedelta(hours=1))
-    uploads = upload_service(DeletedMeanwhile, sessions, store, doorbell)
-    assert await uploads.expire() == 2
+    parts = Parts(sessions=sessions, store=store)
+    endings = DeletedMeanwhile(sessions=sessions, doorbell=doorbell, parts=parts)
+    assert await endings.expire() == 2
     async with sessions() as session:
         assert await session.get(Media, gone.id) is None
         [upload] = (await session.exec(select(Upload))).all()

@@ -42,24 +42,22 @@ async def owner(sessions: Sessions) -> User:
 
 
 def uploads_of(sessions: Sessions, store: ObjectStore, doorbell: Doorbell) -> Uploads:
-    parts = Parts(sessions=sessions, store=store)
     return Uploads(
         sessions=sessions,
         store=store,
         doorbell=doorbell,
         limits=UploadLimits(max_bytes=5 * 1024**3),
         quotas=Quotas(default=None),
-        parts=parts,
         known_bytes=KnownBytes(dedup=Dedup.OWNER),
         possession=Possession(sessions=sessions, store=store, doorbell=doorbell, dedup=Dedup.OWNER),
-        delta=Delta(sessions=sessions, store=store, parts=parts),
+        delta=Delta(sessions=sessions, store=store, parts=Parts(sessions=sessions, store=store)),
     )
 
 
 def finalizing_of(uploads: Uploads) -> Finalizing:
     """By the same means as the uploads were requested."""
     return Finalizing(
-        sessions=uploads.sessions, store=uploads.store, doorbell=uploads.doorbell, parts=uploads.parts
+        sessions=uploads.sessions, store=uploads.store, doorbell=uploads.doorbell, parts=uploads.delta.parts
     )
 
 
