@@ -27,7 +27,7 @@ from services.errors import (
     SizeMismatch,
     StorageUnavailable,
 )
-from services.keys import blob_of_key, copies_prefix, is_staging, new_copied_key
+from services.keys import blob_of_key, copied_key, is_staging
 from services.parts import Parts, missing_parts, storage_refusals
 from services.processing_steps import start_processing
 from services.upload_rows import (
@@ -191,10 +191,10 @@ class Finalizing:
     async def _in_place(self, media: Media, sent: ObjectInfo) -> ObjectInfo:
         """Copied to where no address was signed for.
 
-        Of calls at once each may see and copy other bytes: each has a key of its own, and the transaction
+        Of calls at once each may see and copy other bytes: the key tells them apart, and the transaction
         chooses one. So what was chosen is not written again, also by a copy that ends after its call.
         """
-        key = new_copied_key(sent.key)
+        key = copied_key(sent.key, sent.etag)
         if sent.byte_size != media.size:  # nothing that anybody will read
             return replace(sent, key=key)
         try:
@@ -203,7 +203,7 @@ class Finalizing:
             raise StorageUnavailableError("The bytes were sent anew meanwhile.") from error
 
     async def _tidy(self, upload: Upload, blob: Blob, stored: ObjectInfo) -> None:
-        """Remove what was sent to be copied, and the copies that were not chosen.
+        """Remove what was sent to be copied, and a copy that was not chosen.
 
         Best effort: what is left is found by its key when the media is deleted.
         """
@@ -212,9 +212,8 @@ class Finalizing:
         try:
             if upload.part_size is not None:
                 await self.parts.abort_all(upload.key)
-            if is_staging(upload.key):
-                copies = {each.key async for each in self.store.list(copies_prefix(blob.key))}
-                await self.store.delete([upload.key, *sorted(copies - {blob.key})])
+            if left := {upload.key, stored.key} - {blob.key}:
+                await self.store.delete(sorted(left))
         except StorageError as error:
             log.info("upload_not_tidied", media=str(upload.media_id), error=repr(error))
 

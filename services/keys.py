@@ -1,5 +1,6 @@
 """Object keys: made by us, never from a client's words, and immutable once written."""
 
+import hashlib
 import re
 import secrets
 from datetime import datetime
@@ -16,11 +17,11 @@ _STAGING_PREFIX = "staging/"
 SHARED_PREFIX = "shared"
 
 #: 64 bits, of what was copied to a place that no address was signed for.
-_COPIED_BYTES = 8
+_COPIED_DIGITS = 16
 
 #: All keys that were made for a blob begin so, and no others do.
 _BLOB = rf"(?:{_ID}|{SHARED_PREFIX})/\d{{4}}/\d\d/\d\d/({_ID})"
-_ORIGINAL = rf"({_BLOB})(?:-[0-9a-f]{{{2 * _COPIED_BYTES}}})?(\.[a-z0-9]+)"
+_ORIGINAL = rf"({_BLOB})(?:-[0-9a-f]{{{_COPIED_DIGITS}}})?(\.[a-z0-9]+)"
 _IS_ORIGINAL = re.compile(_ORIGINAL, re.ASCII)
 _IS_OF_BLOB = re.compile(rf"(?:{_STAGING_PREFIX})?(?:{_ORIGINAL}|{_BLOB}/.+)", re.ASCII)
 
@@ -46,18 +47,14 @@ def is_staging(key: str) -> bool:
     return key.startswith(_STAGING_PREFIX)
 
 
-def new_copied_key(staging: str) -> str:
-    """Where an object is copied from the staging key: `<blob>-<16 random hex digits>.<ext>`.
+def copied_key(staging: str, etag: str) -> str:
+    """Where the object that bears `etag` at the staging key is copied: `<blob>-<16 hex digits>.<ext>`.
 
-    Every copy goes elsewhere, so one that comes late replaces none.
+    What is sent anew bears another tag, so a copy of it goes elsewhere, however late it comes.
     """
     stem, extension = _parts_of_original(staging.removeprefix(_STAGING_PREFIX))
-    return f"{stem}-{secrets.token_hex(_COPIED_BYTES)}{extension}"
-
-
-def copies_prefix(original: str) -> str:
-    """All that was copied from the original's staging key lies beneath this, and nothing else does."""
-    return f"{_parts_of_original(original)[0]}-"
+    digits = hashlib.sha256(etag.encode()).hexdigest()[:_COPIED_DIGITS]
+    return f"{stem}-{digits}{extension}"
 
 
 def prefixes_of_blob(original: str) -> tuple[str, str]:

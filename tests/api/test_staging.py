@@ -13,7 +13,7 @@ from sqlmodel import col, select
 
 from db.models import Blob, Media, MediaStatus, Upload
 from schema.ids import id_of
-from services.keys import new_copied_key, prefixes_of_blob
+from services.keys import copied_key, prefixes_of_blob
 from services.upload_rows import find_upload
 from storage.objects import ObjectInfo
 from tests.api.client import PICTURE, Client, Json, Requested
@@ -170,7 +170,9 @@ async def test_a_copy_that_comes_too_late_goes_with_the_media(client: Client) ->
     assert (await client.put(requested.target, OTHER)).status_code == 200
     blob = await blob_of(client, requested)
     store = client.service.runtime.store
-    late = new_copied_key(requested.key)
+    sent = await store.head(requested.key)
+    assert sent is not None
+    late = copied_key(requested.key, sent.etag)
     await store.copy(requested.key, late, content_type="image/jpeg")
     assert await stored_bytes(client, blob.key) == PICTURE
     assert await kept_keys(client, requested) == sorted([late, blob.key])
@@ -200,11 +202,12 @@ async def test_a_copy_whose_transaction_failed_is_made_again(client: Client) -> 
     requested = await client.request()
     assert (await client.put(requested.target)).status_code == 200
     store = client.service.runtime.store
-    lost = await store.copy(requested.key, new_copied_key(requested.key), content_type="image/jpeg")
+    sent = await store.head(requested.key)
+    assert sent is not None
+    copied = await store.copy(requested.key, copied_key(requested.key, sent.etag), content_type="image/jpeg")
     assert (await client.finalize(requested.upload_id))["media"]["status"] == "PROCESSING"
-    chosen = (await blob_of(client, requested)).key
-    assert chosen != lost.key
-    assert await kept_keys(client, requested) == [chosen]
+    assert (await blob_of(client, requested)).key == copied.key
+    assert await kept_keys(client, requested) == [copied.key]
 
 
 async def test_what_was_copied_and_never_taken_is_nothing(client: Client) -> None:
@@ -212,7 +215,7 @@ async def test_what_was_copied_and_never_taken_is_nothing(client: Client) -> Non
     requested = await client.request()
     assert (await client.put(requested.target)).status_code == 200
     store = client.service.runtime.store
-    await store.copy(requested.key, new_copied_key(requested.key), content_type="image/jpeg")
+    await store.copy(requested.key, copied_key(requested.key, "some"), content_type="image/jpeg")
     await store.delete([requested.key])
     payload = await client.finalize(requested.upload_id)
     assert [error["code"] for error in payload["userErrors"]] == ["OBJECT_MISSING"]

@@ -24,14 +24,7 @@ from db.models import (
 )
 from db.sessions import Sessions
 from services.cdn import NoCdn
-from services.keys import (
-    blob_of_key,
-    new_copied_key,
-    new_public_prefix,
-    original_key,
-    rendition_key,
-    staging_key,
-)
+from services.keys import blob_of_key, copied_key, new_public_prefix, original_key, rendition_key, staging_key
 from services.publications import PUBLICATION_ENTRYPOINT, Publications
 from services.reconciliation import BATCH, MAX_EXAMPLES, Difference, Reconciliation, Report
 from storage.objects import ObjectInfo, OpenMultipart
@@ -87,7 +80,7 @@ async def test_what_no_row_knows_is_told_and_deleted_only_when_asked(
         await damaged.put(lost),
         await damaged.put(rendition_key(lost, "image-1", "webp-320.webp")),
         await damaged.put(staging_key(unknown_original(None))),
-        await damaged.put(new_copied_key(unknown_original(owner))),
+        await damaged.put(copied_key(unknown_original(owner), "etag")),
         await damaged.put(rendition_key(known.original, "image-0", "webp-320.webp")),
     }
     copies = {
