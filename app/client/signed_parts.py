@@ -60,6 +60,8 @@ class SignedParts:
         answer = await self._sign(self._upload_id, self._numbers[place : place + count])
         if isinstance(answer, dict):
             self._signed.update(answer)
+            if not alone:
+                self._at_once, self._signed_at = count, time.monotonic()
             return
         said = " ".join(error.message for error in answer)
         if any(error.code in _ENDED for error in answer):
@@ -67,7 +69,5 @@ class SignedParts:
         raise TransferRefusedError(said)
 
     def _next_count(self) -> int:
-        now = time.monotonic()
-        quick = now - self._signed_at < _QUICK_SECONDS
-        self._at_once, self._signed_at = min(2 * self._at_once, _MOST) if quick else _FEW, now
-        return self._at_once
+        quick = time.monotonic() - self._signed_at < _QUICK_SECONDS
+        return min(2 * self._at_once, _MOST) if quick else _FEW
