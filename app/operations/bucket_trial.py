@@ -4,6 +4,7 @@ A few tiny objects are sent and read beneath `doctor/` and `public/`, and remove
 can't be read anywhere.
 """
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
@@ -24,6 +25,9 @@ from storage.s3 import S3Store, open_s3_store
 from storage.s3_options import S3Options
 
 LARGEST_SKEW = timedelta(seconds=60)
+
+#: Each removal: there are five or so, and they must end before whoever waits for the doctor gives up.
+REMOVAL_SECONDS = 4.0
 
 _LIFETIME = timedelta(minutes=5)
 _BODY = b"darkroom doctor"
@@ -82,13 +86,16 @@ class BucketTrial:
             yield await self._public()
 
     async def clean_up(self) -> list[Finding]:
-        """Remove what was made; a finding where the store does not let it be."""
-        refusals = []
+        """Remove what was made; a finding where the store does not let it be, or does not answer in time."""
+        refusals: list[str] = []
         for remove in self._removals():
             try:
-                await remove()
+                async with asyncio.timeout(REMOVAL_SECONDS):
+                    await remove()
             except StorageError as error:
-                refusals.append(error)
+                refusals.append(str(error))
+            except TimeoutError:
+                refusals.append(f"There was no answer within {REMOVAL_SECONDS:.0f} seconds.")
         return [_left(self._key, self._public_key, refusals[0])] if refusals else []
 
     def _removals(self) -> Iterator[Callable[[], Awaitable[None]]]:
@@ -239,11 +246,11 @@ def _an_hour_ago() -> datetime:
     return datetime.now(UTC) - timedelta(hours=1)
 
 
-def _left(key: str, public_key: str, error: StorageError) -> Finding:
+def _left(key: str, public_key: str, refusal: str) -> Finding:
     return problem(
         "leftovers",
         "What was tried could not all be removed again: tiny objects whose keys begin with "
-        f"{key} or {public_key} may stay. {error}",
+        f"{key} or {public_key} may stay. {refusal}",
         "Let the credentials delete objects and abort multipart uploads, without which Darkroom can't free "
         "room either, and remove these by the store's own means.",
     )

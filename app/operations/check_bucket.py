@@ -1,6 +1,6 @@
 """The bucket, where objects lie on S3: reached, used as clients use it, and set to what it must be."""
 
-from collections.abc import AsyncIterator
+import asyncio
 
 import aiohttp
 
@@ -16,6 +16,11 @@ from storage.s3_options import S3Options
 
 ANSWER_SECONDS = 10.0
 
+#: What is tried in all, so that there is time left to remove it.
+TRIAL_SECONDS = 30.0
+
+_UNTIL_IT_WORKS = "Uploads are refused, and nothing is shown, until it works."
+
 _BY_OTHER_MEANS = (
     "See to it by the store's own means, or give the credentials the rights to look at it and set it."
 )
@@ -29,9 +34,10 @@ async def check(settings: Settings) -> list[Finding]:
         async with open_s3_store(options) as store:
             await store.check()
             found = [ok("bucket", f"The bucket {options.bucket} can be written and read by this service.")]
-            found += [finding async for finding in _as_clients_do(store, settings, options)]
+            found += await _as_clients_do(store, settings, options)
     except StorageError as error:
-        return [problem("bucket", str(error), "Uploads are refused, and nothing is shown, until it works.")]
+        stays = "Where it may write and not delete, a tiny object stays beneath .darkroom/."
+        return [problem("bucket", str(error), f"{_UNTIL_IT_WORKS} {stays}")]
     return found + await _settings_of_bucket(settings)
 
 
@@ -58,21 +64,25 @@ async def _settings_of_bucket(settings: Settings) -> list[Finding]:
     return found
 
 
-async def _as_clients_do(store: S3Store, settings: Settings, options: S3Options) -> AsyncIterator[Finding]:
-    behind_cdn = settings.cdn_url is not None
+async def _as_clients_do(store: S3Store, settings: Settings, options: S3Options) -> list[Finding]:
     timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+    found: list[Finding] = []
     async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as http:
-        trial = BucketTrial(store, options, http, behind_cdn=behind_cdn)
+        trial = BucketTrial(store, options, http, behind_cdn=settings.cdn_url is not None)
         try:
-            async for finding in trial.run():
-                yield finding
+            async with asyncio.timeout(TRIAL_SECONDS):
+                async for finding in trial.run():
+                    found.append(finding)
+        except StorageError as error:
+            found.append(problem("bucket", str(error), _UNTIL_IT_WORKS))
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            yield problem(
-                "signed-addresses",
-                f"Clients are sent to {trial.place}, which can't be reached ({type(error).__name__}).",
-                "Set DARKROOM_S3_PUBLIC_ENDPOINT_URL to the name under which clients reach the store.",
+            found.append(
+                problem(
+                    "signed-addresses",
+                    f"Clients are sent to {trial.place}, which can't be reached ({type(error).__name__}).",
+                    "Set DARKROOM_S3_PUBLIC_ENDPOINT_URL to the name under which clients reach the store.",
+                )
             )
         finally:
-            left = await trial.clean_up()
-        for finding in left:
-            yield finding
+            found += await trial.clean_up()
+    return found

@@ -1,5 +1,6 @@
 """A bucket of a test's server: the settings of a service that uses it, and a gate before it that refuses."""
 
+import asyncio
 from collections.abc import Callable
 
 import httpx
@@ -22,14 +23,23 @@ def bucket_settings(endpoint: str, bucket: str, **others: str) -> dict[str, str]
 
 
 class Gate:
-    """Passes on to `target` all requests but those that `refuses` picks, without the headers of `drops`."""
+    """Passes on to `target` all requests but those that `refuses` picks, without the headers of `drops`.
+
+    A refusal takes `seconds`.
+    """
 
     def __init__(
-        self, target: str, refuses: Callable[[Request], bool], *, drops: frozenset[bytes] = frozenset()
+        self,
+        target: str,
+        refuses: Callable[[Request], bool],
+        *,
+        drops: frozenset[bytes] = frozenset(),
+        seconds: float = 0,
     ) -> None:
         self._target = target
         self._refuses = refuses
         self._drops = drops
+        self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = await self._answer(Request(scope, receive))
@@ -37,6 +47,7 @@ class Gate:
 
     async def _answer(self, request: Request) -> Response:
         if self._refuses(request):
+            await asyncio.sleep(self._seconds)
             return Response("<Error><Code>AccessDenied</Code></Error>", 403, media_type="application/xml")
         path = request.scope["raw_path"].decode()
         async with httpx.AsyncClient(trust_env=False) as http:

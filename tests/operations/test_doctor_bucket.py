@@ -9,10 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app.operations import check_bucket
+from app.operations import bucket_trial, check_bucket
 from app.operations.bucket import initialize
+from app.operations.bucket_trial import BucketTrial
 from app.operations.findings import Finding, State
 from app.settings import Settings
+from storage.errors import StorageUnavailableError
 from tests.contracts.s3_relay import StoreRelay
 from tests.ministack import (
     ACCESS_KEY_ID,
@@ -101,6 +103,38 @@ async def test_what_cannot_be_removed_again_is_told(
         keys = [each["Key"] for each in (await s3.list_objects_v2(Bucket=bucket)).get("Contents", [])]
     assert all(any(key.startswith(place) for place in left) for key in keys)
     assert {place for place in left for key in keys if key.startswith(place)} == set(left)
+
+
+async def test_a_store_that_hangs_while_it_is_cleaned_up_is_told_and_all_is_tried(
+    ministack: str, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket_trial, "REMOVAL_SECONDS", 0.5)
+    gate = Gate(
+        ministack,
+        lambda request: request.method == "DELETE" and "uploadId=" in request.url.query,
+        seconds=2,
+    )
+    async with serve(lambda _: gate) as endpoint:
+        found = await check_bucket.check(settings(endpoint, bucket, s3_public_endpoint_url=ministack))
+    [finding] = [each for each in found if each.check == "leftovers"]
+    assert "There was no answer within" in finding.sentence
+    assert {"signed-addresses", "multipart", "private"} <= set(states(found))
+    async with aws_client(ministack, "s3") as s3:
+        assert (await s3.list_objects_v2(Bucket=bucket))["KeyCount"] == 0
+
+
+async def test_a_store_that_goes_away_meanwhile_costs_no_finding_and_leaves_nothing(
+    ministack: str, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def goes_away(trial: object) -> None:
+        raise StorageUnavailableError("The credentials have run out.")
+
+    monkeypatch.setattr(BucketTrial, "_stranger", goes_away)
+    found = await check_bucket.check(settings(ministack, bucket))
+    assert states(found)["multipart"] is State.OK
+    assert "The credentials have run out." in [each.sentence for each in found if each.check == "bucket"]
+    async with aws_client(ministack, "s3") as s3:
+        assert (await s3.list_objects_v2(Bucket=bucket))["KeyCount"] == 0
 
 
 async def test_public_copies_that_strangers_can_not_read_are_found_out(ministack: str, bucket: str) -> None:
