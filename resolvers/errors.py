@@ -35,8 +35,12 @@ from services.errors import (
 
 log = structlog.get_logger()
 
-#: A document with thousands of mistakes gets an answer of bounded length.
-MAX_ERRORS = 5
+#: A document with thousands of mistakes gets an answer of bounded length. What went wrong beside data is told
+#: of every field, for its null alone would mean something else.
+MAX_MISTAKES = 5
+
+#: Of defects in one answer, which are mostly one defect many times.
+MAX_LOGGED = 5
 
 
 def user_errors(error: Refusal | Rejected) -> list[UserError]:
@@ -103,17 +107,19 @@ class ErrorPolicy(MaskErrors):
 
     def _process_errors(self, errors: list[GraphQLError]) -> list[GraphQLError]:
         trace_id = _trace_id()
-        return [_published(error, trace_id) for error in errors[:MAX_ERRORS]]
+        told = errors if all(error.path for error in errors) else errors[:MAX_MISTAKES]
+        return [_published(error, trace_id, logged=place < MAX_LOGGED) for place, error in enumerate(told)]
 
 
-def _published(error: GraphQLError, trace_id: str) -> GraphQLError:
+def _published(error: GraphQLError, trace_id: str, *, logged: bool) -> GraphQLError:
     original = _root_cause(error)
     message, code = error.message, "BAD_USER_INPUT"
     if isinstance(original, Refusal | Rejected):
         message = str(original)
         code = _TOP_LEVEL_CODES.get(type(original), code)
     elif original is not None and not isinstance(original, GraphQLError):
-        log.error("request_failed", path=_path(error.path), exc_info=original)
+        if logged:
+            log.error("request_failed", path=_path(error.path), exc_info=original)
         message, code = "Something went wrong inside the service.", "INTERNAL"
     return GraphQLError(
         message,

@@ -131,6 +131,17 @@ async def test_an_upload_is_requested_all_the_same_and_its_target_asked_for_agai
     assert logged.lines("request_failed") == []
 
 
+async def test_every_address_that_is_null_has_its_error(home: House, expired: dict[str, Any]) -> None:
+    text = """
+        mutation ($inputs: [RequestUploadInput!]!) { requestUploads(inputs: $inputs) {
+          upload { target { __typename } } userErrors { code } } }
+    """
+    with without_credentials(home, expired):
+        data, paths = await answer(home.anna, text, inputs=[claims() for _ in range(20)])
+    assert data["requestUploads"] == [{"upload": {"target": None}, "userErrors": []}] * 20
+    assert paths == [["requestUploads", place, "upload", "target"] for place in range(20)]
+
+
 async def test_a_file_in_parts_needs_no_signature_to_be_announced(
     home: House, expired: dict[str, Any]
 ) -> None:
