@@ -14,7 +14,8 @@ from db.models import Media, Upload, UploadStatus, User, utc_now
 from db.sessions import Sessions
 from services.client_requests import ClientRequest, Multipart, PutPart, PutWhole, operation
 from services.errors import InvalidInput, NotFound
-from services.parts import Parts, claimed_sha256, part_count, part_length, storage_refusals
+from services.parts import Parts, claimed_sha256, part_count, part_length
+from services.storage_refusals import storage_refusals
 from services.uploads import PartsTarget, Uploads
 from storage.errors import InvalidKeyError
 from storage.keys import check_private_key

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from db.models import Blob, Media, Publication, Rendition
 from services.errors import InvalidInput
 from services.keys import public_key
-from services.parts import storage_refusals
+from services.storage_refusals import storage_refusals
 from storage.objects import Disposition, SignedGet
 from storage.read_addresses import ReadAddresses
 

@@ -28,8 +28,9 @@ from services.errors import (
     StorageUnavailable,
 )
 from services.keys import blob_of_key, copied_key, is_staging
-from services.parts import Parts, missing_parts, storage_refusals
+from services.parts import Parts, missing_parts
 from services.processing_steps import start_processing
+from services.storage_refusals import storage_refusals
 from services.upload_rows import (
     COLLECTION_GRACE,
     UPLOAD_ID,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from db.models import Upload
 from services.errors import StorageUnavailable
-from services.parts import storage_refusals
+from services.storage_refusals import storage_refusals
 from storage.errors import MultipartMissingError
 from storage.objects import ObjectStore, StoredPart
 

@@ -4,8 +4,8 @@ What was received is what the store lists, never a count of ours. The store's mu
 its first part is about to be sent, by whoever comes first, and bound to ours as long as the store knows it.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -15,9 +15,10 @@ from sqlmodel import col, select
 
 from db.models import Media, Upload, UploadStatus, User, utc_now
 from db.sessions import Sessions
-from services.errors import Conflict, InvalidInput, StorageUnavailable
+from services.errors import Conflict, InvalidInput
+from services.storage_refusals import storage_refusals
 from services.upload_rows import UPLOAD_ID, find_pending
-from storage.errors import MultipartMissingError, StorageError, StorageUnavailableError
+from storage.errors import MultipartMissingError, StorageError
 from storage.objects import MAX_PARTS, MIN_PART_BYTES, ObjectStore, SignedPut, StoredPart
 
 #: The largest file that is sent in one PUT, in bytes, unless a setting says otherwise.
@@ -195,15 +196,6 @@ def block_digests(upload: Upload) -> list[bytes]:
 
 def _digest(claims: bytes, number: int) -> bytes:
     return claims[(number - 1) * _SHA256_BYTES : number * _SHA256_BYTES]
-
-
-@contextmanager
-def storage_refusals() -> Iterator[None]:
-    """Turn the store's outage into what a client can be told."""
-    try:
-        yield
-    except StorageUnavailableError as error:
-        raise StorageUnavailable("The object store does not answer: try again later.") from error
 
 
 def _is_as_announced(media: Media, upload: Upload, part: StoredPart) -> bool:

@@ -35,8 +35,8 @@ from services import validation
 from services.dedup import Dedup
 from services.errors import ChallengeFailed, InvalidInput
 from services.known_bytes import show_known
-from services.parts import storage_refusals
 from services.repeated_requests import RequestedUpload
+from services.storage_refusals import storage_refusals
 from services.upload_requests import CleanUploadRequest
 from services.upload_rows import COLLECTION_GRACE, UPLOAD_ID, find_upload, lock_upload, refuse_ended
 from storage.errors import ObjectMissingError

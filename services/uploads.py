@@ -32,10 +32,11 @@ from services.errors import InvalidInput, QuotaExceeded, Rejected
 from services.formats import kind_of
 from services.known_bytes import KnownBytes, claims_of, show_all_known
 from services.lost_bytes import find_unusable
-from services.parts import MULTIPART_BYTES, part_count, part_size, storage_refusals
+from services.parts import MULTIPART_BYTES, part_count, part_size
 from services.possession import Possession
 from services.quotas import Quotas
 from services.repeated_requests import RequestedUpload, answer_repeated, find_repeated
+from services.storage_refusals import storage_refusals
 from services.upload_requests import CleanUploadRequest, UploadRequest, clean_request
 from services.upload_rows import COLLECTION_GRACE
 from storage.objects import ObjectStore, SignedPut
