@@ -5,6 +5,10 @@ UV ?= uv
 ARGS ?=
 export PYTHON
 
+# A process of pytest for each core. Whole files and in their order: many share a service, some a long run of it.
+# `-n0` and `-p no:xdist` in ARGS mean a single one, for a debugger.
+PROCESSES = $(if $(findstring no:xdist,$(ARGS)),,-n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder)
+
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev run test check fmt bench sdl sdl-check lock web web-check
 
@@ -19,8 +23,8 @@ run: setup ## serve on 127.0.0.1:8000, with PostgreSQL and worker
 setup-dev:
 	@tools/setup requirements-dev.lock
 
-test: check ## all checks and all tests (ARGS=… goes to pytest)
-	@$(PY) -m pytest $(ARGS)
+test: check ## all checks, and all tests on all cores (ARGS=… goes to pytest; -n0: in one process)
+	@$(PY) -m pytest $(PROCESSES) $(ARGS)
 
 check: setup-dev sdl-check ## lint, format, types, direction of imports, and the published schema
 	@$(PY) -m ruff check .

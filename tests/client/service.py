@@ -171,8 +171,8 @@ def client_environment(origin: str) -> Mapping[str, str]:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, without the settings and the colours of whoever runs the tests."""
-    ignored = {"NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TERM"}
+    """Ours, without the settings, the colours and the width of whoever runs the tests."""
+    ignored = {"NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TERM", "COLUMNS", "LINES"}
     kept = {name: value for name, value in os.environ.items() if name not in ignored}
     return {name: value for name, value in kept.items() if not name.startswith("DARKROOM_")} | {
         "TERM": "xterm-256color"

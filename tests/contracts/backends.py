@@ -22,7 +22,8 @@ class Backend:
     `checks_ranges`: it copies no range that lies beyond the end of the source;
     `refuses_empty_completions`: it makes no object of no parts;
     `serves_everybody`: it gives what is public to everybody, and says 404 to a signed GET of what is missing;
-    `lists_uploads_by_key`: open uploads are listed in the order of their keys.
+    `lists_uploads_by_key`: open uploads are listed in the order of their keys;
+    `decides_races`: of writers who come at once, all on condition that the key is free, one is let through.
     """
 
     open: Callable[[Path, str], AbstractAsyncContextManager[RunningStore]]
@@ -46,6 +47,7 @@ BACKENDS: dict[str, Backend] = {
         "refuses_empty_completions",
         "serves_everybody",
         "lists_uploads_by_key",
+        "decides_races",  # it looks first and writes later, in a thread for each request
     ),
     # Everything is given to everybody, and an object may be made of no parts.
     "ministack": _on_server("ministack", "refuses_strangers", "refuses_empty_completions"),

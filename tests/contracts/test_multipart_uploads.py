@@ -295,6 +295,7 @@ async def test_a_key_that_is_taken_is_found_out_by_completing(running: RunningSt
     assert await stored_bytes(running, KEY, tmp_path) == LAST
 
 
+@pytest.mark.needs("decides_races")
 async def test_of_uploads_that_complete_at_once_one_wins(running: RunningStore, tmp_path: Path) -> None:
     bodies = [bytes([letter]) * 70_000 for letter in b"abcd"]
     begun = [await upload_parts(running, KEY, [body]) for body in bodies]

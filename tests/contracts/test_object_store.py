@@ -190,6 +190,7 @@ async def test_a_second_upload_gets_412_and_changes_nothing(running: RunningStor
     assert await stored_bytes(running, KEY, tmp_path) == first
 
 
+@pytest.mark.needs("decides_races")
 async def test_of_racing_uploads_exactly_one_wins(running: RunningStore, tmp_path: Path) -> None:
     bodies = [bytes([letter]) * 300_000 for letter in b"abcdefgh"]
     responses = await asyncio.gather(*(send(running, sign_put(running, KEY, body), body) for body in bodies))

@@ -147,7 +147,9 @@ class Client:
 
     def __init__(self, origin: str) -> None:
         self.origin = origin
-        self._http = httpx.AsyncClient(trust_env=False, timeout=REQUEST_SECONDS)
+        # Uvicorn ends a connection after 5 idle seconds, just when a request may be on its way to it.
+        limits = httpx.Limits(keepalive_expiry=2)
+        self._http = httpx.AsyncClient(trust_env=False, timeout=REQUEST_SECONDS, limits=limits)
 
     async def __aenter__(self) -> "Client":
         return self

@@ -26,6 +26,11 @@ class CountingRelay:
         self.body_bytes = 0
         self.on_part: Callable[[], None] = lambda: None
         self._loop: asyncio.AbstractEventLoop
+        self._cuts = 0
+
+    def cut(self) -> None:
+        """Hand on nothing more of what is on its way now: megabytes of it may still lie in the kernel."""
+        self._cuts += 1
 
     def forget(self) -> None:
         """Count from nothing again."""
@@ -78,24 +83,36 @@ class CountingRelay:
                 each.close()
 
     async def _requests(self, client: asyncio.StreamReader, to_service: asyncio.StreamWriter) -> None:
+        cuts = self._cuts
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             while True:
                 head = await client.readuntil(b"\r\n\r\n")
+                self._break_off_since(cuts)
                 to_service.write(head)
                 if _UPGRADE.search(head):
                     await _pump(client, to_service)
                     return
                 found = _LENGTH.search(head)
-                await self._body(head, int(found[1]) if found else 0, client, to_service)
+                await self._body(head, int(found[1]) if found else 0, client, to_service, cuts)
+
+    def _break_off_since(self, cuts: int) -> None:
+        if cuts != self._cuts:
+            raise ConnectionResetError
 
     async def _body(
-        self, head: bytes, left: int, client: asyncio.StreamReader, to_service: asyncio.StreamWriter
+        self,
+        head: bytes,
+        left: int,
+        client: asyncio.StreamReader,
+        to_service: asyncio.StreamWriter,
+        cuts: int,
     ) -> None:
         method, target = head.split(b" ", 2)[:2]
         while left:
             block = await client.read(min(_BLOCK_BYTES, left))
             if not block:
                 raise ConnectionResetError
+            self._break_off_since(cuts)
             to_service.write(block)
             await to_service.drain()
             left -= len(block)

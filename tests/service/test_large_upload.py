@@ -100,6 +100,7 @@ async def killed_after(
         def kill() -> None:
             if relay.parts.total() >= wanted:
                 process.kill()
+                relay.cut()
 
         relay.on_part = kill
         await asyncio.to_thread(process.wait, timeout=120)

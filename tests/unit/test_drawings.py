@@ -170,7 +170,7 @@ async def test_entities_that_expand_to_gigabytes_are_never_expanded(desk: Desk) 
     began = time.perf_counter()
     with pytest.raises(UnsupportedFormatError, match="a document type of its own"):
         await desk.inspect(bomb)
-    assert time.perf_counter() - began < 1
+    assert time.perf_counter() - began < 5  # 0.1 s; a busy machine is no failure
 
 
 @pytest.mark.parametrize(

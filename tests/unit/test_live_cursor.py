@@ -25,7 +25,13 @@ def test_a_cursor_of_another_log_names_no_place_here() -> None:
 
 
 @pytest.mark.parametrize(
-    "cursor", ["", "A", "=", "ÿ", "snow ☃", "AAAA", CURSORS.encode(HERE) + "=", CURSORS.encode(HERE) + "\n"]
+    "cursor",
+    [
+        *("", "A", "=", "ÿ", "snow ☃", "AAAA"),
+        # Named, since a cursor is another in each run.
+        pytest.param(CURSORS.encode(HERE) + "=", id="padded"),
+        pytest.param(CURSORS.encode(HERE) + "\n", id="with a newline"),
+    ],
 )
 def test_what_was_never_a_cursor_is_refused(cursor: str) -> None:
     with pytest.raises(InvalidInput, match="`after`") as refused:
