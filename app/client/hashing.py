@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from app.client.blocks import BlockDigests, block_bytes
 
-_PIECE_BYTES = 4 * 1024 * 1024
+_PIECE_BYTES = 8 * 1024 * 1024
 
 #: So many bytes have been read, of so many.
 Reading = Callable[[int, int], None]
