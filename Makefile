@@ -23,8 +23,9 @@ run: setup ## serve on 127.0.0.1:8000, with PostgreSQL and worker
 setup-dev:
 	@tools/setup requirements-dev.lock
 
+# With bytecode, whatever the environment says: hundreds of processes would compile every module anew.
 test: check ## all checks, and all tests on all cores (ARGS=… goes to pytest; -n0: in one process)
-	@$(PY) -m pytest $(PROCESSES) $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(PY) -m pytest $(PROCESSES) $(ARGS)
 
 check: setup-dev sdl-check ## lint, format, types, direction of imports, and the published schema
 	@$(PY) -m ruff check .
