@@ -167,10 +167,13 @@ async def test_what_is_active_is_refused_by_its_name(desk: Desk, data: bytes, re
 
 async def test_entities_that_expand_to_gigabytes_are_never_expanded(desk: Desk) -> None:
     bomb = pictures.svg("&l11;", before=f"<!DOCTYPE svg [<!ENTITY l0 'lol'>{LAUGHS}]>")
-    began = time.perf_counter()
-    with pytest.raises(UnsupportedFormatError, match="a document type of its own"):
-        await desk.inspect(bomb)
-    assert time.perf_counter() - began < 5  # 0.1 s; a busy machine is no failure
+    took = []
+    for _ in range(3):
+        began = time.perf_counter()
+        with pytest.raises(UnsupportedFormatError, match="a document type of its own"):
+            await desk.inspect(bomb)
+        took.append(time.perf_counter() - began)
+    assert min(took) < 1  # one of them has a core of a busy machine to itself
 
 
 @pytest.mark.parametrize(
