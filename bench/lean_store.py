@@ -104,7 +104,7 @@ class LeanStore:
                 parts[int(request.query["partNumber"])] = body
                 return Answer(headers={"etag": f'"{body.etag}"'})
             case "GET":
-                most = int(request.query.get("max-parts", "1000"))
+                most = int(request.query.get("max-parts", "10000"))
                 first = int(request.query.get("part-number-marker", "0"))
                 numbers = [number for number in sorted(parts) if number > first][:most]
                 return _xml("ListPartsResult", "".join(_part(number, parts[number]) for number in numbers))
