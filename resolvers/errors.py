@@ -36,7 +36,8 @@ from services.errors import (
 log = structlog.get_logger()
 
 #: A document with thousands of mistakes gets an answer of bounded length. What went wrong beside data is told
-#: of every field, for its null alone would mean something else.
+#: of every field, for its null alone would mean something else: no more than the page has, whose length and
+#: aliases are bounded.
 MAX_MISTAKES = 5
 
 #: Of defects in one answer, which are mostly one defect many times.
